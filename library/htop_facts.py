@@ -1,0 +1,290 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Ansible module: watch processes with htop."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: htop_facts
+short_description: Watch processes with htop and return its figures as facts
+description:
+  - Runs the real C(htop) on the target host in a pseudo-terminal, and beside it reads the CPU counters of the watched
+    processes and all their descendants from C(/proc) ten times a second.
+  - The module records on the target, where it needs Python's standard library only. The action plugin of the same name
+    draws the recorded screens with C(pyte) on the controller and turns them into facts.
+  - Started with O(ignore:async) and C(poll=0) beside a load, the recording is turned into facts by a later task that
+    gives the registered job as O(recording).
+  - The first frame htop draws is a sample of 75 ms and is dropped.
+  - Changes nothing on the host.
+options:
+  pids:
+    description: Ids of the processes to watch; their descendants are watched too.
+    type: list
+    elements: int
+    default: []
+  pid_file:
+    description: A file that holds the id of one process to watch, its descendants included.
+    type: path
+  unit:
+    description: A systemd unit whose main process is watched, its descendants included.
+    type: str
+  duration_seconds:
+    description:
+      - How long to watch, counted from the first good frame.
+      - Exactly one of O(duration_seconds) and O(stop_file) is needed to record.
+    type: float
+  stop_file:
+    description: The watch ends when this file appears. It must not exist at the beginning.
+    type: path
+  ready_file:
+    description:
+      - A file made when the first good frame is in and the counters run, for a load that waits for it.
+      - It must not exist at the beginning.
+    type: path
+  interval_seconds:
+    description: Time between two frames, in whole tenths of a second from 0.5 to 10.
+    type: float
+    default: 1.0
+  deadline_seconds:
+    description:
+      - The watch ends after this time whatever happens.
+      - The default is O(duration_seconds) and 30 seconds, or an hour with O(stop_file).
+      - With O(recording), how long to wait for the recording task to end; 60 seconds by default.
+    type: float
+  artifact_dir:
+    description:
+      - An existing directory on the target.
+      - Where the facts would hold more than 1,000 values, the lists of frames and samples are written there as
+        C(htop.frames.json) and are null in the facts.
+    type: path
+  htop_path:
+    description: The htop program, a name searched in PATH or a full path.
+    type: str
+    default: htop
+  recording:
+    description:
+      - The registered result of an earlier C(htop_facts) task that ran asynchronously, or of C(async_status) for it.
+      - With it nothing is recorded; the facts of that recording are returned, waiting for its end where needed.
+    type: dict
+requirements:
+  - htop 3.0 or later on the target
+  - pyte on the controller
+attributes:
+  check_mode:
+    description: Can run in check_mode and return the plan without starting htop.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed.
+    support: none
+  facts:
+    description: Returns the fact C(htop).
+    support: full
+author:
+  - Evenkeel contributors (@evenkeel)
+"""
+
+EXAMPLES = r"""
+- name: Watch a service for five seconds
+  htop_facts:
+    pid_file: /run/gunicorn.pid
+    duration_seconds: 5
+
+- name: Watch a service beside a load
+  htop_facts:
+    pid_file: /run/gunicorn.pid
+    ready_file: /tmp/trial/ready
+    stop_file: /tmp/trial/stop
+    deadline_seconds: 600
+  async: "{{ ansible_check_mode | ternary(0, 630) }}"
+  poll: 0
+  register: watcher
+
+- name: Put load on the service
+  ab_benchmark:
+    url: http://127.0.0.1:8081/
+    ready_file: /tmp/trial/ready
+    stop_file: /tmp/trial/stop
+
+- name: Turn the recording into facts
+  htop_facts:
+    recording: "{{ watcher }}"
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The fact C(htop).
+  returned: when the screens were drawn, so not by the task that only starts an asynchronous recording
+  type: dict
+  contains:
+    htop:
+      description: What htop and the counters said.
+      type: dict
+      returned: always
+      contains:
+        version:
+          description: Version of htop.
+          type: str
+          returned: always
+        delay_seconds:
+          description: Time between two frames.
+          type: float
+          returned: always
+        host_boot_id:
+          description: The kernel's boot id; stamps of one boot are of one clock.
+          type: str
+          returned: always
+        window:
+          description: Begin (first good frame) and end of the watch on the monotonic clock, and what ended it.
+          type: dict
+          returned: always
+        frames:
+          description:
+            - One record a frame, the first dropped; its interval is from RV(ignore:begin_monotonic_seconds) to
+              RV(ignore:monotonic_seconds). Null where they were written to O(artifact_dir).
+          type: list
+          elements: dict
+          returned: always
+        summary:
+          description:
+            - Figures of the host, each the mean over the frames, but C(load1) the last frame's.
+            - C(cpu_percent_of_host) is of all CPUs together (0 to 100); C(memory_percent) is used by total memory.
+          type: dict
+          returned: always
+          sample:
+            cpu_percent_of_host: 54.3
+            memory_used_bytes: 723517440
+            memory_available_bytes: 24266565222
+            memory_percent: 2.9
+            load1: 1.15
+        processes:
+          description:
+            - One entry a process, means over the frames. C(cpu_percent_of_core) is 100 for one busy core.
+            - C(pss_bytes) is from C(/proc); it is the one memory figure that may be summed over processes.
+          type: list
+          elements: dict
+          returned: always
+          sample:
+            - pid: 22761
+              command: python3 -m gunicorn
+              cpu_percent_of_core: 28.7
+              resident_bytes: 66330624
+              pss_bytes: 61251584
+        proc_check:
+          description:
+            - htop's figures beside those of C(/proc) over the same time. C(passed) is false where CPU differs by more
+              than 2 points or memory by more than 1 percent.
+          type: dict
+          returned: always
+        counters:
+          description:
+            - CPU seconds of the processes and their descendants since the watch began, C(samples) being pairs of
+              monotonic seconds and CPU seconds. C(source) is C(schedstat) or C(ticks).
+          type: dict
+          returned: always
+        memory:
+          description: Proportional set size (C(kind) is C(pss)), pairs of monotonic seconds and bytes, one a frame.
+          type: dict
+          returned: always
+        restarted:
+          description: Whether a watched root process ended, so that the figures are of more than one process life.
+          type: bool
+          returned: always
+        ended_pids:
+          description: Processes watched from the beginning that ended before the watch did.
+          type: list
+          elements: int
+          returned: always
+        client:
+          description: CPU seconds this watcher itself used, htop included.
+          type: dict
+          returned: always
+          sample:
+            cpu_seconds: 0.11
+artifacts:
+  description: Files written to O(artifact_dir), with their SHA-256 and size.
+  returned: when facts were written to a file
+  type: list
+  elements: dict
+  sample:
+    - path: /tmp/trial/htop.frames.json
+      sha256: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+      bytes: 48211
+recording:
+  description: The recorded screens and counters, input for the action plugin.
+  returned: when the module records
+  type: dict
+argv:
+  description: htop's arguments.
+  returned: when the module records or in check mode
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.evenkeel import htop_recording, procfs, watch
+
+
+def argument_spec():
+    """The options, equal to DOCUMENTATION."""
+    return {
+        **watch.ARGUMENTS,
+        "pids": {"type": "list", "elements": "int", "default": []},
+        "pid_file": {"type": "path"},
+        "unit": {"type": "str"},
+        "htop_path": {"type": "str", "default": "htop"},
+        "recording": {"type": "dict"},
+    }
+
+
+def main():
+    """Record htop's screen and the counters, and return the recording."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    options = module.params
+    if options["recording"] is not None:
+        module.fail_json(
+            msg="recording is read by the action plugin htop_facts on the controller, which was not found",
+            operation="read an htop recording",
+            next_step="set action_plugins in ansible.cfg (or ANSIBLE_ACTION_PLUGINS) to the toolkit's plugins/action",
+        )
+    interval = options["interval_seconds"]
+
+    def resolve():
+        return procfs.resolve_pids(options["pids"], options["pid_file"], options["unit"])
+
+    planned = {"argv": []}
+    try:
+        watch.check_options(options, least_interval=0.5, most_interval=10)
+        if abs(round(interval * 10) - interval * 10) > 1e-6:
+            raise watch.WatchError(
+                f"interval_seconds must be whole tenths of a second, not {interval:g}: htop knows no other"
+            )
+        if module.check_mode:
+            module.exit_json(changed=False, argv=[options["htop_path"]], plan=plan_of(options))
+        planned = htop_recording.plan(options["htop_path"], procfs.process_tree(resolve()), interval)
+        for warning in planned["warnings"]:
+            module.warn(warning)
+        recording = htop_recording.record(planned["argv"], resolve, watch.Watch(options), interval, module.tmpdir)
+    except (watch.WatchError, procfs.ProcessNotFound, ValueError, OSError) as error:
+        module.fail_json(
+            msg=str(error),
+            operation="watch processes with htop",
+            argv=planned["argv"],
+            next_step="correct what the message names and run the task again",
+        )
+    recording["version"] = planned["version"]
+    watch.warn_of_deadline(module.warn, recording["window"])
+    module.exit_json(changed=False, argv=planned["argv"], recording=recording)
+
+
+def plan_of(options):
+    """What would be done, for check mode, where neither htop nor the service need exist yet."""
+    named = ("pids", "pid_file", "unit", "duration_seconds", "stop_file", "interval_seconds")
+    return {
+        **{name: options[name] for name in named},
+        "deadline_seconds": watch.own_deadline_seconds(options),
+    }
+
+
+if __name__ == "__main__":
+    main()

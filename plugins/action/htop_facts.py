@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action plugin of htop_facts: the module records on the target, this draws the recorded screens on the controller.
+
+The target needs Python's standard library only, the terminal emulator is the controller's.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+try:
+    import pyte
+except ImportError:
+    pyte = None
+
+# Ansible ships module_utils to targets; on the controller the package is found beside this plugin.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _MODULE_UTILS not in sys.path:
+    sys.path.append(_MODULE_UTILS)
+
+from evenkeel import htop_facts, htop_recording, watch  # noqa: E402
+
+POLL_SECONDS = 0.2
+DEFAULT_WAIT_SECONDS = 60.0
+ARTIFACT_NAME = "htop.frames.json"
+
+
+def draw(recording: Mapping[str, Any]) -> list[list[str]]:
+    """Each frame of a recording as rows of text. A frame only writes what changed, so they are drawn one on the other.
+
+    Raises ValueError where the recording is damaged, AnsibleActionFail where pyte is missing.
+    """
+    if pyte is None:
+        raise AnsibleActionFail(
+            "htop_facts needs the Python package pyte on the controller to draw htop's screen; "
+            f"install it: {sys.executable} -m pip install pyte"
+        )
+    screen = pyte.Screen(recording["columns"], recording["rows"])
+    stream = pyte.ByteStream(screen)
+    drawn = []
+    for data in htop_recording.decode_screens(recording["screens"]):
+        stream.feed(data)
+        drawn.append([row.rstrip() for row in screen.display])
+    return drawn
+
+
+class ActionModule(ActionBase):
+    """Record (synchronously or asynchronously), or turn an earlier recording into facts."""
+
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Returns the module's result, with facts in place of the recording."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        job = self._task.args.get("recording")
+        if job is None:
+            answer = self._record(task_vars)
+        elif isinstance(job, Mapping):
+            answer = self._finished(job, task_vars)
+        else:
+            raise AnsibleActionFail(
+                f"recording must be the registered result of an htop_facts task, not {type(job).__name__}: {job!r:.200}"
+            )
+        result.update(answer)
+        recording = result.pop("recording", None)
+        if recording is not None and not result.get("failed"):
+            result.update(self._facts(recording))
+        return result
+
+    def _record(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
+        answer: dict[str, Any] = self._execute_module(task_vars=task_vars, wrap_async=wrap_async)
+        if not wrap_async:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        # An asynchronous start is reported as a change by Ansible itself; nothing is changed by watching.
+        return {**answer, "changed": False}
+
+    def _finished(self, job: Mapping[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The result of the recording task, waited for where it has not ended."""
+        if "recording" in job or job.get("failed"):
+            return dict(job)
+        if "plan" in job or self._task.check_mode:
+            return {"changed": False, "plan": job.get("plan")}
+        if "ansible_job_id" not in job:
+            raise AnsibleActionFail(
+                "recording holds neither a recording nor the id of an asynchronous job; give the result registered by "
+                f"the htop_facts task that recorded (it holds: {', '.join(sorted(job)) or 'nothing'})"
+            )
+        wait_seconds = float(self._task.args.get("deadline_seconds") or DEFAULT_WAIT_SECONDS)
+        give_up = time.monotonic() + wait_seconds
+        while True:
+            answer = self._async_status(job["ansible_job_id"], "status", task_vars)
+            if answer.get("finished") or answer.get("failed"):
+                self._async_status(job["ansible_job_id"], "cleanup", task_vars)
+                return {name: value for name, value in answer.items() if name not in ("started", "finished")}
+            if time.monotonic() >= give_up:
+                raise AnsibleActionFail(
+                    f"the htop recording (job {job['ansible_job_id']}) did not end within {wait_seconds:g} s; "
+                    "has its stop_file been made? raise deadline_seconds to wait longer"
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _async_status(self, job_id: str, mode: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        directory = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
+        answer: dict[str, Any] = self._execute_module(
+            module_name="ansible.legacy.async_status",
+            module_args={"jid": job_id, "mode": mode, "_async_dir": directory},
+            task_vars=task_vars,
+        )
+        return answer
+
+    def _facts(self, recording: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            facts = htop_facts.facts(recording, draw(recording))
+        except (ValueError, KeyError) as error:
+            raise AnsibleActionFail(f"the htop recording cannot be read: {error!r}") from error
+        directory = self._task.args.get("artifact_dir")
+        content = None
+        if directory:
+            facts, content = watch.separate_long_lists(facts)
+        answer: dict[str, Any] = {"changed": False, "ansible_facts": {"htop": facts}}
+        if content is not None:
+            path = self._connection._shell.join_path(directory, ARTIFACT_NAME)
+            self._transfer_data(path, content)
+            answer["artifacts"] = [watch.describe_artifact(path, content)]
+        return answer

@@ -1,0 +1,211 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Control groups: usage counters and limits of a process or container, version 1, version 2 and both at once.
+
+Formats: the kernel's ``admin-guide/cgroup-v1`` and ``admin-guide/cgroup-v2``. ``proc_root`` and ``cgroup_root`` can be
+other directories, so that recorded trees can be read as well. A figure that the kernel does not give is None, never 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .procfs import ProcessNotFound
+
+UNIFIED = "unified"
+DEFAULT_CGROUP_ROOT = "/sys/fs/cgroup"
+
+# Version 1 writes "no limit" as the largest page-aligned signed 64-bit number; no real machine comes near this.
+NO_MEMORY_LIMIT_FROM = 1 << 60
+
+NANOSECONDS_PER_SECOND = 1_000_000_000
+MICROSECONDS_PER_SECOND = 1_000_000
+
+
+class Mount(NamedTuple):
+    """One mounted hierarchy: its directory, the group shown there as ``root``, its controllers (or ``unified``)."""
+
+    directory: str
+    root: str
+    controllers: list[str]
+
+
+def _read_text(*parts: str) -> str | None:
+    try:
+        with open(os.path.join(*parts), encoding="utf-8") as stream:
+            return stream.read()
+    except OSError:
+        return None
+
+
+def _read_integer(*parts: str) -> int | None:
+    text = (_read_text(*parts) or "").strip()
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def _read_keyed(*parts: str) -> dict[str, int]:
+    """Lines of ``name value``, as in cpu.stat and memory.stat."""
+    pairs = (line.split() for line in (_read_text(*parts) or "").splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def parse_mounts(mountinfo: str) -> list[Mount]:
+    """The control group hierarchies in a ``/proc/PID/mountinfo``."""
+    mounts = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) < 5 or len(kind) < 3 or kind[0] not in ("cgroup", "cgroup2"):
+            continue
+        controllers = [UNIFIED] if kind[0] == "cgroup2" else kind[2].split(",")
+        mounts.append(Mount(directory=fields[4], root=fields[3], controllers=controllers))
+    return mounts
+
+
+def parse_membership(text: str) -> dict[str, str]:
+    """``/proc/PID/cgroup``: controller -> path inside its hierarchy; version 2 under ``unified``."""
+    paths = {}
+    for line in text.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not path:
+            continue
+        for controller in [UNIFIED] if number == "0" and not controllers else controllers.split(","):
+            paths[controller] = path
+    return paths
+
+
+def _directory(mount: Mount, path: str) -> str | None:
+    """Where a group is found below a mount that may show only a part of its hierarchy."""
+    if path == "/.." or path.startswith("/../"):
+        return None  # outside of this control group namespace
+    if mount.root != "/" and (path == mount.root or path.startswith(mount.root + "/")):
+        path = path[len(mount.root) :]
+    directory = os.path.join(mount.directory, path.lstrip("/")).rstrip("/")
+    if os.path.isdir(directory):
+        return directory
+    # In a container without a namespace of its own the host's path is written, but only its own group is mounted.
+    return mount.directory if mount.root != "/" else None
+
+
+def paths_of(pid: int, proc_root: str = "/proc", cgroup_root: str = DEFAULT_CGROUP_ROOT) -> dict[str, str]:
+    """Directory of the process's group by controller (``cpu``, ``cpuacct``, ``memory`` ...; ``unified`` is version 2).
+
+    Hierarchies that are not mounted, or where the group cannot be seen from here, are left out. Raises ProcessNotFound
+    where the process does not run.
+    """
+    membership = _read_text(proc_root, str(pid), "cgroup")
+    if membership is None:
+        raise ProcessNotFound(f"process {pid} does not run, so its control groups cannot be read")
+    inside = parse_membership(membership)
+    paths = {}
+    for mount in parse_mounts(_read_text(proc_root, "self", "mountinfo") or ""):
+        directory = mount.directory
+        if directory == DEFAULT_CGROUP_ROOT or directory.startswith(DEFAULT_CGROUP_ROOT + "/"):
+            directory = cgroup_root + directory[len(DEFAULT_CGROUP_ROOT) :]
+        for controller in mount.controllers:
+            if controller in inside and controller not in paths:
+                found = _directory(mount._replace(directory=directory), inside[controller])
+                if found:
+                    paths[controller] = found
+    return paths
+
+
+def _upwards(directory: str, cgroup_root: str) -> Iterator[str]:
+    """The group and those above it, as far as they are mounted."""
+    root = os.path.normpath(cgroup_root)
+    directory = os.path.normpath(directory)
+    while directory == root or directory.startswith(root + os.sep):
+        yield directory
+        if directory == root:
+            return
+        directory = os.path.dirname(directory)
+
+
+def _quota_cores(directory: str) -> float | None:
+    quota = _read_integer(directory, "cpu.cfs_quota_us")
+    period = _read_integer(directory, "cpu.cfs_period_us")
+    if quota is None or period is None:
+        fields = (_read_text(directory, "cpu.max") or "max").split()
+        if len(fields) != 2 or not fields[0].isdigit() or not fields[1].isdigit():
+            return None
+        quota, period = int(fields[0]), int(fields[1])
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _limit_bytes(directory: str) -> int | None:
+    limit = _read_integer(directory, "memory.limit_in_bytes")
+    if limit is None:
+        limit = _read_integer(directory, "memory.max")
+    return limit if limit is not None and limit < NO_MEMORY_LIMIT_FROM else None
+
+
+def cpu_quota_cores(pid: int, proc_root: str = "/proc", cgroup_root: str = DEFAULT_CGROUP_ROOT) -> float | None:
+    """The tightest CPU quota from the process's group up to the mounted root, in cores; None where there is none."""
+    paths = paths_of(pid, proc_root, cgroup_root)
+    quotas = [
+        quota
+        for controller in ("cpu", UNIFIED)
+        if controller in paths
+        for directory in _upwards(paths[controller], cgroup_root)
+        for quota in [_quota_cores(directory)]
+        if quota is not None
+    ]
+    return min(quotas, default=None)
+
+
+def memory_limit_bytes(pid: int, proc_root: str = "/proc", cgroup_root: str = DEFAULT_CGROUP_ROOT) -> int | None:
+    """The tightest memory limit from the process's group up to the mounted root; None where there is none."""
+    paths = paths_of(pid, proc_root, cgroup_root)
+    limits = [
+        limit
+        for controller in ("memory", UNIFIED)
+        if controller in paths
+        for directory in _upwards(paths[controller], cgroup_root)
+        for limit in [_limit_bytes(directory)]
+        if limit is not None
+    ]
+    return min(limits, default=None)
+
+
+def cpu_usage_seconds(path: str) -> float | None:
+    """CPU seconds charged so far to the group in directory ``path`` and those below it.
+
+    Version 1: cpuacct.usage, nanoseconds; version 2: usage_usec of cpu.stat, microseconds.
+    """
+    nanoseconds = _read_integer(path, "cpuacct.usage")
+    if nanoseconds is not None:
+        return nanoseconds / NANOSECONDS_PER_SECOND
+    microseconds = _read_keyed(path, "cpu.stat").get("usage_usec")
+    return None if microseconds is None else microseconds / MICROSECONDS_PER_SECOND
+
+
+def cpu_resolution_seconds(path: str) -> float:
+    """The unit of the counter that ``cpu_usage_seconds`` reads there."""
+    has_nanoseconds = os.path.exists(os.path.join(path, "cpuacct.usage"))
+    return 1 / (NANOSECONDS_PER_SECOND if has_nanoseconds else MICROSECONDS_PER_SECOND)
+
+
+class Throttling(NamedTuple):
+    """How often, and for how long in sum over CPUs, the quota held a group back."""
+
+    periods: int
+    seconds: float
+
+
+def throttling(path: str) -> Throttling | None:
+    """What the CPU quota held back so far, by cpu.stat in directory ``path``."""
+    values = _read_keyed(path, "cpu.stat")
+    if "nr_throttled" not in values:
+        return None
+    if "throttled_usec" in values:
+        return Throttling(values["nr_throttled"], values["throttled_usec"] / MICROSECONDS_PER_SECOND)
+    return Throttling(values["nr_throttled"], values.get("throttled_time", 0) / NANOSECONDS_PER_SECOND)
+
+
+def memory_peak_bytes(path: str) -> int | None:
+    """The highest usage so far, file cache included; version 2 has it from Linux 5.19 on."""
+    peak = _read_integer(path, "memory.max_usage_in_bytes")
+    return peak if peak is not None else _read_integer(path, "memory.peak")

@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the watchers have in common: when to begin and end, and how often, and where long lists go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from .clock import Deadline, monotonic
+
+# Counters are read this often between two frames.
+COUNTER_INTERVAL_SECONDS = 0.1
+
+# More values than this go to a file (design 4.2).
+MOST_VALUES_IN_FACTS = 1000
+
+# What a watch of a known duration may take longer: the tool's start and its first frames.
+DURATION_GRACE_SECONDS = 30.0
+STOP_FILE_DEADLINE_SECONDS = 3600.0
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "duration_seconds": {"type": "float"},
+    "stop_file": {"type": "path"},
+    "ready_file": {"type": "path"},
+    "interval_seconds": {"type": "float", "default": 1.0},
+    "deadline_seconds": {"type": "float"},
+    "artifact_dir": {"type": "path"},
+}
+
+
+class WatchError(Exception):
+    """A watch that cannot be made; the message says what, where, why and what to do."""
+
+
+def check_options(options: Mapping[str, Any], least_interval: float, most_interval: float) -> None:
+    """Refuse options that name no possible watch; raises WatchError naming the option and the value."""
+    if (options["duration_seconds"] is None) == (options["stop_file"] is None):
+        raise WatchError("give either duration_seconds or stop_file: one of them ends the watch")
+    for name in ("duration_seconds", "deadline_seconds"):
+        value = options[name]
+        if value is not None and not 0 < value < float("inf"):
+            raise WatchError(f"{name} must be a positive number of seconds, not {value}")
+    interval = options["interval_seconds"]
+    if not least_interval <= interval <= most_interval:
+        raise WatchError(f"interval_seconds must be between {least_interval:g} and {most_interval:g}, not {interval:g}")
+    if options["duration_seconds"] is not None and options["duration_seconds"] < interval:
+        raise WatchError(
+            f"duration_seconds ({options['duration_seconds']:g}) is shorter than interval_seconds ({interval:g}): "
+            "not one frame would be whole"
+        )
+    directory = options["artifact_dir"]
+    if directory is not None and not os.path.isdir(directory):
+        raise WatchError(f"artifact_dir {directory} is not a directory; create it first")
+    for name in ("stop_file", "ready_file"):
+        path = options[name]
+        if path is None:
+            continue
+        if os.path.exists(path):
+            raise WatchError(f"{name} {path} exists already: remove what an earlier watch left, or name another")
+        if not os.path.isdir(os.path.dirname(path) or "."):
+            raise WatchError(f"the directory of {name} {path} does not exist; create it first")
+
+
+def own_deadline_seconds(options: Mapping[str, Any]) -> float:
+    """The time after which the watch ends whatever happens."""
+    if options["deadline_seconds"] is not None:
+        return float(options["deadline_seconds"])
+    if options["duration_seconds"] is not None:
+        return float(options["duration_seconds"]) + DURATION_GRACE_SECONDS
+    return STOP_FILE_DEADLINE_SECONDS
+
+
+class Watch:
+    """The course of one watch: not ready until ``ready`` is called, over by duration, stop file or own deadline.
+
+    ``ended_by`` says by which of them, and is None while it goes on.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._deadline = Deadline(own_deadline_seconds(options))
+        self._duration = options["duration_seconds"]
+        self._stop_file = options["stop_file"]
+        self._ready_file = options["ready_file"]
+        self.began_monotonic_seconds = monotonic()
+        self.ready_monotonic_seconds: float | None = None
+        self.ended_by: str | None = None
+
+    def ready(self) -> None:
+        """Say that the first good frame is in: the duration runs from here, and the ready file is made."""
+        if self.ready_monotonic_seconds is not None:
+            return
+        self.ready_monotonic_seconds = monotonic()
+        if self._ready_file is not None:
+            with open(self._ready_file, "w", encoding="utf-8"):
+                pass
+
+    def over(self) -> bool:
+        """Whether the watch has ended."""
+        if self.ended_by is None:
+            if self._deadline.expired():
+                self.ended_by = "deadline"
+            elif self._stop_file is not None and os.path.exists(self._stop_file):
+                self.ended_by = "stop_file"
+            elif (
+                self._duration is not None
+                and self.ready_monotonic_seconds is not None
+                and monotonic() - self.ready_monotonic_seconds >= self._duration
+            ):
+                self.ended_by = "duration"
+        return self.ended_by is not None
+
+    def window(self) -> dict[str, Any]:
+        """``{start_monotonic_seconds, end_monotonic_seconds, ended_by}``: from the first good frame until now."""
+        return {
+            "start_monotonic_seconds": self.ready_monotonic_seconds,
+            "end_monotonic_seconds": monotonic(),
+            "ended_by": self.ended_by,
+        }
+
+
+def warn_of_deadline(warn: Callable[[str], None], window: Mapping[str, Any]) -> None:
+    """Warn where the watch was ended by its own deadline: what should have ended it did not come."""
+    if window["ended_by"] == "deadline":
+        warn("the watch was ended by its deadline_seconds: neither its stop_file nor its duration ended it in time")
+
+
+def count_values(tree: Any) -> int:
+    """How many single values a nested structure holds."""
+    if isinstance(tree, Mapping):
+        return sum(count_values(value) for value in tree.values())
+    if isinstance(tree, (list, tuple)):
+        return sum(count_values(value) for value in tree)
+    return 1
+
+
+LONG_LISTS = ("frames", "samples")
+
+
+def _split(tree: Any) -> tuple[Any, Any]:
+    """(the tree with its long lists replaced by None, those lists alone under the same keys)."""
+    if isinstance(tree, Mapping):
+        short: dict[str, Any] = {}
+        lists: dict[str, Any] = {}
+        for key, value in tree.items():
+            if key in LONG_LISTS:
+                short[key], lists[key] = None, value
+            else:
+                short[key], inner = _split(value)
+                if inner:
+                    lists[key] = inner
+        return short, lists
+    if isinstance(tree, list):
+        pairs = [_split(value) for value in tree]
+        if any(inner for _, inner in pairs):
+            return [kept for kept, _ in pairs], [inner for _, inner in pairs]
+    return tree, None
+
+
+def separate_long_lists(facts: Mapping[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+    """(facts, file content): beyond MOST_VALUES_IN_FACTS values the lists ``frames`` and ``samples`` become null.
+
+    The content is JSON: the same tree with nothing but those lists, for ``merge_long_lists``. ``facts`` is the value of
+    one watcher's fact, without the fact's name.
+    """
+    if count_values(facts) <= MOST_VALUES_IN_FACTS:
+        return dict(facts), None
+    short, lists = _split(facts)
+    return short, json.dumps(lists, separators=(",", ":")).encode()
+
+
+def merge_long_lists(facts: Any, lists: Any) -> Any:
+    """The facts whole again, from what ``separate_long_lists`` gave."""
+    if isinstance(facts, Mapping) and isinstance(lists, Mapping):
+        return {key: merge_long_lists(value, lists.get(key)) for key, value in facts.items()}
+    if isinstance(facts, list) and isinstance(lists, list):
+        return [merge_long_lists(value, inner) for value, inner in zip(facts, lists)]
+    return facts if lists is None else lists
+
+
+def describe_artifact(path: str, content: bytes) -> dict[str, Any]:
+    """``{"path", "sha256", "bytes"}`` of a file with this content."""
+    return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""plugins/action/htop_facts.py: drawing a real recording, and what it does with results and jobs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from evenkeel import watch
+
+ROOT = Path(__file__).parents[4]
+RECORDING = json.loads((ROOT / "tests/unit/fixtures/htop/recording-3.2.2.json").read_text())
+
+
+@pytest.fixture
+def plugin() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evenkeel_action_htop_facts", ROOT / "plugins/action/htop_facts.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Answers:
+    """What the target's modules answer, in order; the calls that were made are kept."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self._answers = list(answers)
+        self.calls: list[dict[str, Any]] = []
+
+    def __call__(self, **call: Any) -> dict[str, Any]:
+        self.calls.append(call)
+        return dict(self._answers.pop(0))
+
+
+@pytest.fixture
+def act(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Run the plugin with task arguments and the target's answers, without a connection."""
+    monkeypatch.setattr(plugin, "POLL_SECONDS", 0.01)
+
+    def run(
+        args: dict[str, Any],
+        answers: Answers,
+        async_val: int = 0,
+        check_mode: bool = False,
+        files: dict[str, bytes] | None = None,
+    ) -> dict[str, Any]:
+        action = object.__new__(plugin.ActionModule)
+        action._task = SimpleNamespace(args=args, async_val=async_val, check_mode=check_mode, action="htop_facts")
+        shell = SimpleNamespace(tmpdir=None, join_path=lambda *parts: "/".join(parts))
+        action._connection = SimpleNamespace(has_native_async=False, _shell=shell)
+        action._execute_module = answers
+        action._remove_tmp_path = lambda path: None
+        action._remote_expand_user = lambda path: path
+        action.get_shell_option = lambda name, default: default
+        action._transfer_data = lambda path, data: (files if files is not None else {}).update({path: data})
+        monkeypatch.setattr(plugin.ActionBase, "run", lambda self, tmp, task_vars: {})
+        result: dict[str, Any] = action.run(task_vars={})
+        return result
+
+    return run
+
+
+def test_a_real_recording_is_drawn(plugin: ModuleType) -> None:
+    screens = plugin.draw(RECORDING)
+    assert len(screens) == len(RECORDING["frames"])
+    assert all(len(screen) == 60 for screen in screens)
+    assert screens[1][0].startswith("Avg:")
+    header = next(row for row in screens[1] if row.lstrip().startswith("PID"))
+    assert header.split() == ["PID", "S", "NLWP", "CPU%-MEM%", "VIRT", "RES", "SHR", "TIME+", "Command"]
+
+
+def test_a_recording_becomes_facts(act: Callable[..., dict[str, Any]]) -> None:
+    result = act({"pids": [1]}, Answers({"changed": False, "recording": RECORDING, "argv": ["htop"]}))
+    assert result["changed"] is False
+    assert "recording" not in result
+    htop = result["ansible_facts"]["htop"]
+    assert htop["version"] == "3.2.2"
+    assert len(htop["frames"]) == len(RECORDING["frames"]) - 1
+    assert htop["proc_check"]["passed"] is True
+    assert htop["processes"][0]["cpu_percent_of_core"] == pytest.approx(27.94)
+    assert htop["counters"] == RECORDING["counters"]
+
+
+def test_an_asynchronous_start_is_passed_on(act: Callable[..., dict[str, Any]]) -> None:
+    answers = Answers({"ansible_job_id": "j1.2", "started": True, "finished": False, "changed": True})
+    result = act({"pids": [1]}, answers, async_val=90)
+    assert answers.calls[0]["wrap_async"] is True
+    assert result["ansible_job_id"] == "j1.2"
+    assert result["changed"] is False, "watching changes nothing"
+
+
+def test_a_job_is_waited_for_and_cleaned_up(act: Callable[..., dict[str, Any]]) -> None:
+    answers = Answers({"finished": False}, {"finished": True, "recording": RECORDING}, {"erased": "x"})
+    result = act({"recording": {"ansible_job_id": "j1.2"}}, answers)
+    assert [call["module_args"]["mode"] for call in answers.calls] == ["status", "status", "cleanup"]
+    assert {call["module_args"]["jid"] for call in answers.calls} == {"j1.2"}
+    assert result["ansible_facts"]["htop"]["version"] == "3.2.2"
+
+
+def test_the_result_of_async_status_is_taken_as_it_is(act: Callable[..., dict[str, Any]]) -> None:
+    job = {"ansible_job_id": "j1.2", "finished": True, "recording": RECORDING}
+    answers = Answers()
+    assert act({"recording": job}, answers)["ansible_facts"]["htop"]["version"] == "3.2.2"
+    assert answers.calls == []
+
+
+def test_a_failed_recording_stays_failed(act: Callable[..., dict[str, Any]]) -> None:
+    failed = {"failed": True, "msg": "htop was not found"}
+    assert act({"recording": failed}, Answers())["msg"] == "htop was not found"
+    result = act({"recording": {"ansible_job_id": "j"}}, Answers({"finished": True, **failed}, {}))
+    assert (result["failed"], result["msg"]) == (True, "htop was not found")
+    assert "ansible_facts" not in result
+
+
+def test_a_job_that_does_not_end_is_left_in_time(act: Callable[..., dict[str, Any]]) -> None:
+    answers = Answers(*[{"finished": False}] * 1000)
+    with pytest.raises(AnsibleActionFail, match=r"job j9.*did not end within 0\.05 s.*stop_file"):
+        act({"recording": {"ansible_job_id": "j9"}, "deadline_seconds": 0.05}, answers)
+
+
+@pytest.mark.parametrize("recording", ["text", 5, ["a"], True])
+def test_what_is_no_result_is_refused(recording: Any, act: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(AnsibleActionFail, match="must be the registered result"):
+        act({"recording": recording}, Answers())
+
+
+def test_a_result_of_another_task_is_refused(act: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(AnsibleActionFail, match="it holds: rc, stdout"):
+        act({"recording": {"stdout": "", "rc": 0}}, Answers())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"screens": {"lengths": [1], "data": "AAAA"}},
+        {"frames": []},
+        {"rows": 5},
+        {"screens": {}},
+    ],
+)
+def test_a_damaged_recording_is_refused(damage: dict[str, Any], act: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(AnsibleActionFail, match="the htop recording cannot be read"):
+        act({"recording": {"recording": {**RECORDING, **damage}}}, Answers())
+
+
+def test_check_mode_has_no_facts(act: Callable[..., dict[str, Any]]) -> None:
+    started = act({"pids": [1]}, Answers({"changed": False, "plan": {"pids": [1]}}), check_mode=True)
+    assert started["plan"] == {"pids": [1]}
+    assert act({"recording": started}, Answers(), check_mode=True) == {"changed": False, "plan": {"pids": [1]}}
+
+
+def test_long_lists_go_to_the_target(act: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "MOST_VALUES_IN_FACTS", 50)
+    files: dict[str, bytes] = {}
+    whole = act({"recording": {"recording": RECORDING}}, Answers())["ansible_facts"]["htop"]
+    result = act({"recording": {"recording": RECORDING}, "artifact_dir": "/trial"}, Answers(), files=files)
+    assert [one["path"] for one in result["artifacts"]] == ["/trial/htop.frames.json"]
+    short = result["ansible_facts"]["htop"]
+    assert short["frames"] is None
+    assert watch.merge_long_lists(short, json.loads(files["/trial/htop.frames.json"])) == whole
+
+
+def test_missing_pyte_names_the_command(
+    plugin: ModuleType, act: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "pyte", None)
+    with pytest.raises(AnsibleActionFail, match="-m pip install pyte"):
+        act({"pids": [1]}, Answers({"recording": RECORDING}))
