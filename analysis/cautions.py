@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a reader must know of a run that is valid all the same: what was seen, and what to do about it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from analysis import watched
+from analysis.figures import lookup, number_at, percent
+from analysis.run_store import RunFolder
+from analysis.schema import Arm, Caution, Kind
+
+MOST_CLIENT_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One caution, worded for the report."""
+
+    code: Caution
+    message: str
+
+    def as_json(self) -> dict[str, str]:
+        """Give the caution as it stands in ``run.json``."""
+        return {"code": self.code.value, "message": self.message}
+
+
+def cautions(run: RunFolder) -> list[Remark]:
+    """List what the run's records give reason to remark, each kind once."""
+    return [remark for find in _FINDERS for remark in find(run)]
+
+
+def _standins(run: RunFolder) -> Iterator[Remark]:
+    for arm, described in sorted(run.plan["arms"].items()):
+        for name in described.get("standins", []):
+            yield Remark(
+                Caution.STAND_IN, f"The {arm} arm ran with a stand-in, {name}: its figures are of that stand-in."
+            )
+
+
+def _queued(run: RunFolder) -> Iterator[Remark]:
+    concurrency = run.plan["profile"]["run"]["load"].get("concurrency")
+    counts = sorted({requests for _, requests in _loads(run)})
+    if concurrency != 2 or not counts:
+        return
+    yield Remark(
+        Caution.QUEUED_REQUESTS,
+        "GET / under ab -c 2 is two evaluations in a queue, since a service evaluates one after the other: the mean "
+        f"response is {' to '.join(f'{_queue_factor(count):.2f}' for count in sorted({counts[0], counts[-1]}))} times "
+        f"one evaluation by construction. {_one_evaluation(run)}",
+    )
+
+
+def _one_evaluation(run: RunFolder) -> str:
+    """Say what one evaluation took alone, the median over each arm's starts."""
+    found = []
+    for arm in Arm:
+        figures = [
+            number_at(run.records.get(trial.id, {}), "facts", "service_startup", "evaluation", "wall_seconds").value
+            for trial in run.trials
+            if trial.arm is arm and trial.kind is Kind.START and not trial.discarded
+        ]
+        seconds = [value for value in figures if value is not None]
+        if seconds:
+            found.append(f"{arm} {statistics.median(seconds):.3g} s")
+    return f"One evaluation alone took: {', '.join(found)}." if found else "One evaluation alone was not measured."
+
+
+def _unequal_loads(run: RunFolder) -> Iterator[Remark]:
+    """Loads sized by a probe differ in their requests, and with them by how much of the load queues."""
+    counts = sorted({requests for _, requests in _loads(run)})
+    if len(counts) > 1:
+        largest = _queue_factor(counts[-1]) / _queue_factor(counts[0]) - 1
+        yield Remark(
+            Caution.UNEQUAL_LOADS,
+            f"The loads were sized by a probe and have {counts[0]} to {counts[-1]} requests. The first request of a "
+            "load "
+            f"runs alone, so that this alone can change a mean by up to {percent(largest, 1)}.",
+        )
+
+
+def _loads(run: RunFolder) -> list[tuple[str, int]]:
+    """Give the trial id and the requests planned of every load that was measured."""
+    found = [
+        (trial.id, lookup(run.records.get(trial.id, {}), "facts", "ab_benchmark", "requests", "planned"))
+        for trial in run.trials
+        if trial.kind is Kind.LOAD
+    ]
+    return [(name, planned) for name, planned in found if isinstance(planned, int) and planned > 1]
+
+
+def _queue_factor(requests: int) -> float:
+    """Mean response over one evaluation's time at ``ab -n requests -c 2``, a service evaluating one after the other.
+
+    The first request and the second, sent when it is answered together with the third, wait for nobody: 1 each; every
+    other one waits for one evaluation: 2 each.
+    """
+    return (2 * requests - 2) / requests
+
+
+def _client_share(run: RunFolder) -> Iterator[Remark]:
+    shares: list[tuple[float, str]] = []
+    for trial in run.trials:
+        facts = run.records.get(trial.id, {}).get("facts", {})
+        cores = lookup(facts, "ab_benchmark", "client", "cpu_cores")
+        service = watched.mean_cores(facts, watched.load_window(facts)).value if trial.kind is Kind.LOAD else None
+        if isinstance(cores, int | float) and service:
+            shares.append((cores / service, trial.id))
+    if shares and max(shares)[0] > MOST_CLIENT_SHARE:
+        share, where = max(shares)
+        yield Remark(
+            Caution.CLIENT_CPU_SHARE,
+            f"The load generator used up to {percent(share, 1)} of the service's CPU time ({where}), above "
+            f"{percent(MOST_CLIENT_SHARE)}: "
+            "run it on a load host of its own.",
+        )
+
+
+def _shared_cpus(run: RunFolder) -> Iterator[Remark]:
+    if any(trial.kind is Kind.LOAD and trial.host == trial.load_host for trial in run.trials):
+        yield Remark(
+            Caution.CLIENT_SHARES_CPUS,
+            "The load generator and the watchers ran on the service's own host and shared its CPUs, in both arms "
+            "alike; no network "
+            "lies between.",
+        )
+
+
+def _tool_disagrees(run: RunFolder) -> Iterator[Remark]:
+    where = [
+        trial.id
+        for trial in run.trials
+        if lookup(run.records.get(trial.id, {}), "facts", "htop", "proc_check", "passed") is False
+    ]
+    if where:
+        yield Remark(
+            Caution.TOOL_DISAGREES,
+            f"What htop drew and what /proc counted differ in {', '.join(where)}; the verdict uses the counters.",
+        )
+
+
+def _busy_before(run: RunFolder) -> Iterator[Remark]:
+    """Hosts of the inventory that are one machine, by its boot id, are remarked on once."""
+    busy: dict[str, list[str]] = {}
+    for name, facts in sorted(run.hosts.items()):
+        load, cpus = number_at(facts, "load1").value, number_at(facts, "cpu_count").value
+        if load is not None and cpus is not None and load > cpus:
+            busy.setdefault(str(facts.get("host_boot_id") or name), []).append(name)
+    for names in busy.values():
+        facts = run.hosts[names[0]]
+        yield Remark(
+            Caution.HOST_BUSY_BEFORE,
+            f"{' and '.join(names)} had a load average of {facts['load1']:g} on {facts['cpu_count']} CPUs before the "
+            "run: stop what else runs there and repeat.",
+        )
+
+
+def _uncommitted(run: RunFolder) -> Iterator[Remark]:
+    if lookup(run.plan, "toolkit", "dirty") is True:
+        yield Remark(
+            Caution.UNCOMMITTED_CHANGES, "The toolkit had uncommitted changes: its commit does not name what ran."
+        )
+
+
+def _base(run: RunFolder) -> Iterator[Remark]:
+    if run.plan["base_run"]:
+        yield Remark(
+            Caution.NOT_INTERLEAVED,
+            f"The other arm's figures are those of run {run.plan['base_run']}, measured at another time: not "
+            "interleaved, so "
+            "nothing is tested.",
+        )
+
+
+def _resumed(run: RunFolder) -> Iterator[Remark]:
+    times = sum(event.get("event") == "run_resumed" for event in run.journal)
+    if times:
+        yield Remark(
+            Caution.RESUMED, f"The run was interrupted and resumed {'once' if times == 1 else f'{times} times'}."
+        )
+
+
+_FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
+    _standins,
+    _base,
+    _queued,
+    _unequal_loads,
+    _client_share,
+    _shared_cpus,
+    _tool_disagrees,
+    _busy_before,
+    _uncommitted,
+    _resumed,
+)

@@ -1,0 +1,367 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From a run folder to the content of ``run.json``: the only source of every report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evenkeel.counters import Figure
+
+from analysis import cautions, normalise, parity, rebuild, validity, verdict, watched
+from analysis.errors import RunUnreadable
+from analysis.figures import ABSENT, lookup
+from analysis.metrics import BY_NAME, REGISTRY, Metric, Role, role_of
+from analysis.run_store import PlannedTrial, RunFolder
+from analysis.schema import SCHEMA_VERSION, Arm, Kind, Status, Verdict
+
+Record = tuple[PlannedTrial, Mapping[str, Any]]
+
+NOT_KNOWN_EMBEDDED = (
+    (
+        "control plane's CPU and memory",
+        "both arms ran as processes: there was no cluster, gateway or watchdog to measure",
+    ),
+    ("pod cold start", "both arms ran as processes: no pod was scheduled, no image pulled, no container started"),
+    (
+        "gateway's share of the response time",
+        "both arms ran as processes: requests went straight to the function's own server",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What of a run bears on every metric; ``borrowed`` where the other arm's figures are another run's."""
+
+    primary: str
+    margin: float
+    status: Status
+    valid: bool
+    borrowed: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two trials, one of each arm, that are compared; a figure is None where its arm was not measured."""
+
+    label: str
+    server: Figure | None
+    serverless: Figure | None
+    reason: str | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether either arm has a value."""
+        return any(figure is not None and figure.value is not None for figure in (self.server, self.serverless))
+
+    @property
+    def ratio(self) -> float | None:
+        """serverless / server, or None where either is not a number above 0."""
+        if self.reason is not None or self.server is None or self.serverless is None:
+            return None
+        below, above = self.server.value, self.serverless.value
+        return above / below if above is not None and below is not None and above > 0 and below > 0 else None
+
+
+def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
+    """Give the content of ``run.json``.
+
+    ``base`` is the run that the plan's ``base_run`` names: its other arm is set beside this run's one arm, without a
+    verdict. Raises RunUnreadable where the profile names a primary metric that does not exist, or the base run does not
+    fit.
+    """
+    primary = run.plan["profile"]["run"]["primary"]
+    if primary not in BY_NAME or BY_NAME[primary].words is None:
+        known = ", ".join(metric.name for metric in REGISTRY if metric.words)
+        raise RunUnreadable(f"the profile's primary metric {primary!r} is not one of: {known}")
+    own = _records(run)
+    beside = _beside(run, base) if base is not None else []
+    checks = parity.checks([*own, *beside], sized=_sized(run))
+    status = validity.status_of(run)
+    problems = _problems(run, own)
+    context = _Context(
+        primary=primary,
+        margin=run.plan["profile"]["run"]["margin"],
+        status=status,
+        valid=not problems,
+        borrowed=base is not None,
+    )
+    cpus = parity.granted_cpus([*own, *beside])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run.plan["run_id"],
+        "status": status.value,
+        "valid": not problems,
+        "invalid_reasons": [problem.as_json() for problem in problems],
+        "warnings": [caution.as_json() for caution in cautions.cautions(run)],
+        "created_utc": run.plan["created_utc"],
+        "begun_utc": _event_time(run, "run_begun", 0),
+        "ended_utc": _event_time(run, "step_done", -1),
+        "profile": {key: run.plan["profile"][key] for key in ("name", "service", "run")},
+        "seed": run.plan["seed"],
+        "platform": {arm: described["platform"] for arm, described in sorted(run.plan["arms"].items())},
+        "arms": {arm: dict(described) for arm, described in sorted(run.plan["arms"].items())},
+        "base_run": run.plan["base_run"],
+        "parity": {"passed": parity.passed(checks), "checks": [check.as_json() for check in checks]},
+        "trials": [_trial(run, trial) for trial in run.trials],
+        "metrics": _metrics(context, [*own, *beside]),
+        "not_measured": [{"name": name, "reason": reason} for name, reason in _not_measured(run)],
+        "study": normalise.study(),
+        "normalisation": normalise.normalisation(cpus.get(Arm.SERVER), cpus.get(Arm.SERVERLESS)),
+        "files": [{"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in run.files],
+        "provenance": {
+            "toolkit": run.plan["toolkit"],
+            "controller": run.plan["controller"],
+            "hosts": {name: dict(facts) for name, facts in sorted(run.hosts.items())},
+        },
+    }
+
+
+def pairs_of(metric: Metric, records: Sequence[Record]) -> list[Pair]:
+    """Pair the counted trials of a metric: by block, and outside the blocks in the order they were made."""
+    by_arm: dict[Arm, dict[str, tuple[Figure, str | None]]] = {arm: {} for arm in Arm}
+    for trial, record in records:
+        if not trial.counted or trial.kind != metric.trial or metric.mode not in (None, trial.mode):
+            continue
+        found = by_arm[trial.arm]
+        single = sum(not label.startswith("block") for label in found) + 1
+        label = f"block {trial.block}" if trial.block is not None else f"{trial.mode or trial.kind.value} {single}"
+        found[label] = metric.read(record["facts"]), metric.kind_of(record["facts"]) if metric.kind_of else None
+    labels = dict.fromkeys([*by_arm[Arm.SERVER], *by_arm[Arm.SERVERLESS]])
+    return [_pair(label, by_arm[Arm.SERVER].get(label), by_arm[Arm.SERVERLESS].get(label)) for label in labels]
+
+
+def _pair(label: str, server: tuple[Figure, str | None] | None, serverless: tuple[Figure, str | None] | None) -> Pair:
+    reason = None
+    if server is not None and serverless is not None and server[1] != serverless[1]:
+        reason = f"different kinds are not compared: {server[1]} against {serverless[1]}"
+    return Pair(label, server and server[0], serverless and serverless[0], reason)
+
+
+def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any]]:
+    paired = {metric.name: pairs_of(metric, records) for metric in REGISTRY}
+    comparisons = {name: found for name, pairs in paired.items() if (found := _compare(context, pairs)) is not None}
+    family = {
+        metric.name: p
+        for metric in REGISTRY
+        if role_of(metric, context.primary) is Role.FAMILY
+        and metric.name in comparisons
+        and (p := comparisons[metric.name].p) is not None
+    }
+    adjusted = verdict.adjust(family)
+    rows = []
+    for metric in REGISTRY:
+        role = role_of(metric, context.primary)
+        comparison = comparisons.get(metric.name)
+        pairs = paired[metric.name]
+        p = comparison.p if comparison is not None and role is not Role.SHOWN else None
+        word, reason = _word(metric, context, comparison, adjusted.get(metric.name, p), pairs)
+        rows.append(
+            {
+                "name": metric.name,
+                "title": metric.title,
+                "unit": metric.unit,
+                "definition": metric.definition,
+                "primary": role is Role.PRIMARY,
+                "role": role.value,
+                "kind": _kind(metric, records),
+                "server": _summary(pair.server for pair in pairs),
+                "serverless": _summary(pair.serverless for pair in pairs),
+                "n": sum(pair.ratio is not None for pair in pairs),
+                "pairs": [_pair_json(pair, shown=context.valid) for pair in pairs],
+                "ratio": None if comparison is None else comparison.ratio,
+                "interval": _interval(comparison.interval if comparison else None),
+                "equivalence_interval": _interval(comparison.equivalence_interval if comparison else None),
+                "p": p,
+                "p_adjusted": adjusted.get(metric.name),
+                "verdict": None if word is None else word.value,
+                "reason": reason,
+            }
+        )
+    return rows
+
+
+def _compare(context: _Context, pairs: Sequence[Pair]) -> verdict.Comparison | None:
+    """Compare where every pair has a ratio: leaving out those that have none would drop the inconvenient ones."""
+    ratios = [pair.ratio for pair in pairs if pair.ratio is not None]
+    if not context.valid or context.borrowed or not ratios or len(ratios) < len(pairs):
+        return None
+    return verdict.compare(ratios)
+
+
+def _word(
+    metric: Metric,
+    context: _Context,
+    comparison: verdict.Comparison | None,
+    p: float | None,
+    pairs: Sequence[Pair],
+) -> tuple[Verdict | None, str]:
+    """Give the verdict and its reason; no verdict where nothing is tested."""
+    if not context.valid:
+        return Verdict.NOT_VALID, "the run is not valid, so no figures are compared"
+    if context.status is Status.ONE_ARM:
+        if not any(pair.measured for pair in pairs):
+            return Verdict.NOT_MEASURED, _why_not_measured(metric, pairs)
+        beside = "not interleaved with the base run, so nothing is tested"
+        return None, beside if context.borrowed else "one arm was measured"
+    if comparison is None:
+        shown = metric.words is None and any(pair.measured for pair in pairs)
+        return None if shown else Verdict.NOT_MEASURED, _why_not_measured(metric, pairs)
+    if metric.words is None:
+        count = "one observation an arm" if comparison.n == 1 else f"{comparison.n} pairs"
+        return None, f"{count}; shown, not tested"
+    decision = verdict.decide(comparison, p, context.margin, *metric.words)
+    return decision.verdict, decision.reason
+
+
+def _why_not_measured(metric: Metric, pairs: Sequence[Pair]) -> str:
+    missing = sum(pair.ratio is None for pair in pairs)
+    if missing < len(pairs):
+        return f"{missing} of {len(pairs)} pairs have no ratio, the first because {_why_no_ratio(pairs)}"
+    return _why_no_ratio(pairs) if pairs else _no_such_trials(metric)
+
+
+def _no_such_trials(metric: Metric) -> str:
+    return f"the profile has no counted {metric.mode + ' ' if metric.mode else ''}{metric.trial.value} trials"
+
+
+def _why_no_ratio(pairs: Sequence[Pair]) -> str:
+    for pair in pairs:
+        if pair.reason is not None:
+            return pair.reason
+        for arm, figure in ((Arm.SERVER, pair.server), (Arm.SERVERLESS, pair.serverless)):
+            if figure is None:
+                return f"{pair.label} has no {arm.value} trial"
+            if figure.less_than is not None:
+                return f"{arm.value} is below what its counter can show, so there is no ratio"
+            if figure.reason is not None:
+                return figure.reason
+    return "a figure of 0 gives no ratio"
+
+
+def _summary(figures: Iterable[Figure | None]) -> dict[str, Any] | None:
+    present = [figure for figure in figures if figure is not None]
+    values = [figure.value for figure in present if figure.value is not None]
+    bounds = [figure.less_than for figure in present if figure.less_than is not None]
+    if not values and not bounds:
+        return None
+    return {
+        "n": len(values) + len(bounds),
+        "median": statistics.median(values) if values and not bounds else None,
+        "min": min(values) if values and not bounds else None,
+        "max": max(values) if values else None,
+        "less_than": max([*bounds, *values]) if bounds else None,
+        "values": values,
+    }
+
+
+def _kind(metric: Metric, records: Iterable[Record]) -> str | None:
+    if metric.kind_of is None:
+        return None
+    kinds = {
+        kind
+        for trial, record in records
+        if trial.counted and trial.kind == metric.trial and (kind := metric.kind_of(record["facts"])) is not None
+    }
+    return " and ".join(sorted(kinds)) or None
+
+
+def _pair_json(pair: Pair, *, shown: bool) -> dict[str, Any]:
+    absent = Figure(reason="no such trial of this arm")
+    return {
+        "pair": pair.label,
+        "server": (pair.server or absent)._asdict(),
+        "serverless": (pair.serverless or absent)._asdict(),
+        "ratio": pair.ratio if shown else None,
+    }
+
+
+def _interval(interval: Any) -> dict[str, Any] | None:
+    if interval is None:
+        return None
+    return {"low": interval.low, "high": interval.high, "level": interval.level, "method": verdict.METHOD}
+
+
+def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
+    record = run.records.get(trial.id)
+    facts = record["facts"] if record is not None else {}
+    window = watched.load_window(facts) if trial.kind is Kind.LOAD else watched.watch_window(facts)
+    return {
+        "id": trial.id,
+        "block": trial.block,
+        "order": trial.order,
+        "arm": trial.arm.value,
+        "kind": trial.kind.value,
+        "mode": trial.mode,
+        "counted": trial.counted,
+        "host": trial.host,
+        "load_host": trial.load_host,
+        "file": f"raw/{trial.id}.json" if record is not None else None,
+        "window": window.as_json() if window is not None else None,
+        "figures": {
+            metric.name: metric.read(facts)._asdict()
+            for metric in REGISTRY
+            if record is not None and metric.trial == trial.kind and metric.mode in (None, trial.mode)
+        },
+        "data": _data(trial, facts, window) if record is not None else {},
+    }
+
+
+def _data(trial: PlannedTrial, facts: Mapping[str, Any], window: watched.Window | None) -> dict[str, Any]:
+    """Give what the charts draw of one trial, beside its figures."""
+    if trial.kind is Kind.START:
+        started = {
+            key: lookup(facts, "service_startup", key) for key in ("instance_id", "phases", "resolution_seconds")
+        }
+        return {key: value for key, value in started.items() if value is not ABSENT}
+    course = watched.course(facts, window) if window is not None else {"cores": [], "memory_bytes": []}
+    if trial.kind is Kind.IDLE:
+        return course
+    keys = ("samples_seconds", "quantiles_seconds", "requests", "censored", "latency_seconds")
+    load = {key: lookup(facts, "ab_benchmark", key) for key in keys}
+    return {**{key: value for key, value in load.items() if value is not ABSENT}, **course}
+
+
+def _problems(run: RunFolder, own: Sequence[Record]) -> list[validity.Problem]:
+    """List the reasons against a run by its own records; a base run never makes it INVALID."""
+    return validity.problems(run, parity.checks(own, sized=_sized(run)), rebuild.problems(run))
+
+
+def _sized(run: RunFolder) -> bool:
+    return bool(run.plan["profile"]["run"]["load"].get("at_least_seconds"))
+
+
+def _beside(run: RunFolder, base: RunFolder) -> list[Record]:
+    """Give the trials of the base run's arm that this run did not measure."""
+    mine = {trial.arm for trial in run.trials}
+    theirs = _records(base)
+    other = [(trial, record) for trial, record in theirs if trial.arm not in mine]
+    if len(mine) != 1 or not other:
+        raise RunUnreadable(
+            f"the base run {base.plan['run_id']} can only be set beside a run of one arm, and must hold the other; "
+            f"this run has {' and '.join(sorted(mine))}; name another base_run, or none"
+        )
+    against = _problems(base, theirs)
+    if against:
+        raise RunUnreadable(
+            f"the base run {base.plan['run_id']} is INVALID ({against[0].code}); name a valid run as base_run, or none"
+        )
+    return other
+
+
+def _records(run: RunFolder) -> list[Record]:
+    return [(trial, run.records[trial.id]) for trial in run.trials if trial.id in run.records]
+
+
+def _not_measured(run: RunFolder) -> tuple[tuple[str, str], ...]:
+    platforms = {described["platform"] for described in run.plan["arms"].values()}
+    return NOT_KNOWN_EMBEDDED if platforms == {"process"} else ()
+
+
+def _event_time(run: RunFolder, event: str, which: int) -> str | None:
+    times = [found["utc"] for found in run.journal if found.get("event") == event and isinstance(found.get("utc"), str)]
+    return times[which] if times else None

@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The steps from a trial's facts to a figure.
+
+A figure has three states: measured (``value``), below what the counter can show (``less_than``), not measured
+(``reason``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from evenkeel.counters import Figure
+
+
+class _Absent:
+    """The type of ABSENT: a key that is not there, as opposed to one that is there and null."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+
+
+def lookup(document: object, *keys: str) -> Any:
+    """Follow ``keys`` into nested mappings; ABSENT where one is not there."""
+    for key in keys:
+        if not isinstance(document, Mapping) or key not in document:
+            return ABSENT
+        document = document[key]
+    return document
+
+
+def number_at(document: object, *keys: str) -> Figure:
+    """Give the number under ``keys`` as a figure, or say which key holds none."""
+    found = lookup(document, *keys)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return Figure(reason=f"the trial's facts hold no number {'.'.join(keys)}")
+    return Figure(value=float(found))
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Print a share of 1 in percent, as every report and reason does."""
+    return f"{100 * share:.{digits}f} %"

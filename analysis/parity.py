@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Equal ground: what both arms must share, read back from what took effect in their trials, never from the settings."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.figures import ABSENT, lookup, percent
+from analysis.run_store import PlannedTrial
+from analysis.schema import Arm, Kind
+
+EXACT = "exact"
+REQUESTS = "requests of a load"
+ACCURACIES = ("accuracy", "accuracy before a load", "accuracy after a load")
+EFFECTIVE_CORES_TOLERANCE = 0.10
+
+Record = tuple[PlannedTrial, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition.
+
+    ``equal`` is None in a run of one arm. A value that was not ``recorded`` on every arm never counts as equal.
+    """
+
+    name: str
+    server: Any
+    serverless: Any
+    equal: bool | None
+    tolerance: str
+    reason: str | None
+    recorded: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the check as it stands in ``run.json``."""
+        return {
+            "name": self.name,
+            "server": self.server,
+            "serverless": self.serverless,
+            "equal": self.equal,
+            "tolerance": self.tolerance,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class _Condition:
+    name: str
+    kind: Kind
+    read: Callable[[Mapping[str, Any]], Any]
+    mode: str | None = None
+    only_where_measured: bool = False
+
+
+def _startup(*keys: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda facts: lookup(facts, "service_startup", *keys)
+
+
+def _effective(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    return _startup("startup", "effective", key)
+
+
+def _probe(edge: str, key: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda facts: lookup(facts, "ab_benchmark", "probes", edge, "answer", key)
+
+
+def _granted_cpus(facts: Mapping[str, Any]) -> Any:
+    cpus = lookup(facts, "service_startup", "granted", "affinity_cpus")
+    return len(cpus) if isinstance(cpus, list) else ABSENT
+
+
+def _option_of_ab(option: str) -> Callable[[Mapping[str, Any]], Any]:
+    def read(facts: Mapping[str, Any]) -> Any:
+        argv = lookup(facts, "ab_benchmark", "argv")
+        if not isinstance(argv, list):
+            return ABSENT
+        return int(argv[argv.index(option) + 1]) if option in argv[:-1] else ABSENT
+
+    return read
+
+
+def _keepalive(facts: Mapping[str, Any]) -> Any:
+    argv = lookup(facts, "ab_benchmark", "argv")
+    return "-k" in argv if isinstance(argv, list) else ABSENT
+
+
+CONDITIONS = (
+    _Condition("CPUs granted", Kind.START, _granted_cpus),
+    _Condition("CPU quota, cores", Kind.START, _startup("granted", "cpu_quota_cores")),
+    _Condition("memory limit, bytes", Kind.START, _startup("granted", "memory_limit_bytes")),
+    _Condition("request threads", Kind.START, _effective("request_threads")),
+    _Condition("compute threads", Kind.START, _effective("compute_threads")),
+    _Condition("queue limit", Kind.START, _effective("queue_limit")),
+    _Condition("engine", Kind.START, _startup("answer", "engine")),
+    _Condition("recipe", Kind.START, _startup("answer", "recipe")),
+    _Condition("data set", Kind.START, _startup("answer", "dataset")),
+    _Condition("data set SHA-256", Kind.START, _effective("dataset_sha256")),
+    # Trained and loaded starts differ in start_with, so that their service.json differs too.
+    _Condition("service.json SHA-256, trained", Kind.START, _effective("service_sha256"), "train", True),
+    _Condition("service.json SHA-256, loaded", Kind.START, _effective("service_sha256"), "load", True),
+    _Condition("model SHA-256, trained", Kind.START, _startup("answer", "model_sha256"), "train", True),
+    _Condition("model SHA-256, loaded", Kind.START, _startup("answer", "model_sha256"), "load", True),
+    _Condition(ACCURACIES[0], Kind.START, _startup("answer", "accuracy")),
+    _Condition(ACCURACIES[1], Kind.LOAD, _probe("before", "accuracy")),
+    _Condition(ACCURACIES[2], Kind.LOAD, _probe("after", "accuracy")),
+    _Condition("test images", Kind.START, _startup("answer", "total")),
+    _Condition("Python", Kind.START, _effective("python")),
+    _Condition("package versions", Kind.START, _effective("packages")),
+    _Condition(REQUESTS, Kind.LOAD, _option_of_ab("-n")),
+    _Condition("concurrency of a load", Kind.LOAD, _option_of_ab("-c")),
+    _Condition("keep-alive", Kind.LOAD, _keepalive),
+)
+
+
+def checks(records: Iterable[Record], *, sized: bool = False) -> list[Check]:
+    """Check every condition over the trials that are not discarded; one arm alone has its values listed.
+
+    Where loads are ``sized`` to last long enough, their number of requests is no condition: a faster arm gets more.
+    """
+    counted = [(trial, record["facts"]) for trial, record in records if not trial.discarded]
+    conditions = [condition for condition in CONDITIONS if not (sized and condition.name == REQUESTS)]
+    done = [check for condition in conditions if (check := _exact(condition, counted)) is not None]
+    return [*done, _effective_cores(counted)]
+
+
+def passed(made: Sequence[Check]) -> bool | None:
+    """Say whether the ground is equal; None where one arm alone leaves nothing to compare."""
+    if any(check.equal is None for check in made):
+        return None
+    return all(check.equal for check in made)
+
+
+def granted_cpus(records: Iterable[Record]) -> dict[Arm, float]:
+    """Give the CPUs each arm could use: the smaller of its affinity and its quota, over its starts.
+
+    Unknown arms are left out.
+    """
+    found: dict[Arm, float] = {}
+    for trial, record in records:
+        cpus = _granted_cpus(record["facts"])
+        quota = lookup(record["facts"], "service_startup", "granted", "cpu_quota_cores")
+        if trial.kind == Kind.START and not trial.discarded and cpus is not ABSENT:
+            found[trial.arm] = min(float(cpus), float(quota)) if isinstance(quota, int | float) else float(cpus)
+    return found
+
+
+def _exact(condition: _Condition, counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> Check | None:
+    """Check one condition; None where its kind of start is not part of the run at all."""
+    arms = _arms(counted)
+    values: dict[Arm, list[Any]] = {}
+    for arm in arms:
+        values[arm] = _distinct(
+            condition.read(facts)
+            for trial, facts in counted
+            if trial.arm == arm and trial.kind == condition.kind and condition.mode in (None, trial.mode)
+        )
+    if condition.only_where_measured and not any(values.values()):
+        return None
+    shown = {arm: _shown(found) for arm, found in values.items()}
+    reason = _why_unequal(values)
+    return Check(
+        name=condition.name,
+        server=shown.get(Arm.SERVER),
+        serverless=shown.get(Arm.SERVERLESS),
+        equal=None if len(arms) < len(Arm) else reason is None,
+        tolerance=EXACT,
+        reason=reason if len(arms) == len(Arm) else "one arm only",
+        recorded=all(values.values()),
+    )
+
+
+def _effective_cores(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> Check:
+    """Compare the CPU seconds over wall seconds of one evaluation: the parallelism that truly took effect."""
+    arms = _arms(counted)
+    medians: dict[Arm, float] = {}
+    for arm in arms:
+        found = [
+            float(cores)
+            for trial, facts in counted
+            if trial.arm == arm
+            and isinstance(cores := lookup(facts, "service_startup", "evaluation", "cpu_cores"), int | float)
+        ]
+        if found:
+            medians[arm] = statistics.median(found)
+    equal: bool | None = None
+    reason: str | None = "one arm only"
+    if len(arms) == len(Arm):
+        missing = [arm.value for arm in Arm if arm not in medians]
+        if missing:
+            equal, reason = False, f"not recorded for {' and '.join(missing)}"
+        else:
+            low, high = sorted(medians.values())
+            equal = high <= low * (1 + EFFECTIVE_CORES_TOLERANCE)
+            reason = None if equal else f"they differ by more than {percent(EFFECTIVE_CORES_TOLERANCE)}"
+    return Check(
+        name="effective cores of one evaluation",
+        server=medians.get(Arm.SERVER),
+        serverless=medians.get(Arm.SERVERLESS),
+        equal=equal,
+        tolerance=percent(EFFECTIVE_CORES_TOLERANCE),
+        reason=reason,
+        recorded=len(medians) == len(arms),
+    )
+
+
+def _arms(counted: Iterable[tuple[PlannedTrial, Mapping[str, Any]]]) -> list[Arm]:
+    present = {trial.arm for trial, _ in counted}
+    return [arm for arm in Arm if arm in present]
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Drop what was not recorded and repetitions, by their JSON form, since packages are a mapping; the order stays."""
+    seen: dict[str, Any] = {}
+    for value in values:
+        if value is not ABSENT:
+            seen.setdefault(json.dumps(value, sort_keys=True), value)
+    return list(seen.values())
+
+
+def _shown(values: Sequence[Any]) -> Any:
+    return values[0] if len(values) == 1 else list(values) or None
+
+
+def _why_unequal(values: Mapping[Arm, Sequence[Any]]) -> str | None:
+    for arm, found in values.items():
+        if not found:
+            return f"not recorded for {arm.value}"
+        if len(found) > 1:
+            return f"{arm.value} changed it during the run"
+    if len({json.dumps(found[0], sort_keys=True) for found in values.values()}) > 1:
+        return "the arms differ"
+    return None

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Recomputes every load from ab's own output and compares it with the recorded facts.
+
+A report must follow from the raw files: facts that do not are a reason against the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from evenkeel import ab
+
+from analysis.figures import ABSENT, lookup
+from analysis.run_store import PlannedTrial, RunFolder
+from analysis.schema import Kind, Reason
+from analysis.validity import Problem
+
+# A fact went through JSON, which keeps a double exactly; the allowance is for another order of summation.
+RELATIVE_TOLERANCE = 1e-9
+
+
+def problems(run: RunFolder) -> list[Problem]:
+    """List where the facts of a load do not follow from its raw files, one problem a load."""
+    found = []
+    for trial in run.trials:
+        facts = run.records.get(trial.id, {}).get("facts", {}).get("ab_benchmark")
+        if trial.kind is not Kind.LOAD or not isinstance(facts, Mapping):
+            continue
+        differences = list(_differences(run, trial, facts))
+        if differences:
+            found.append(Problem(Reason.RAW_MISMATCH, "; ".join(differences), trial.id))
+    return found
+
+
+def _differences(run: RunFolder, trial: PlannedTrial, facts: Mapping[str, Any]) -> Iterator[str]:
+    if facts.get("window", ABSENT) is None:
+        return  # ab was never run: its probe found no server, which the load's own reasons say
+    stdout = run.raw_text(f"{trial.id}.ab.txt")
+    if stdout is None:
+        yield f"raw/{trial.id}.ab.txt is missing, so the load cannot be recomputed"
+        return
+    planned, argv = lookup(facts, "requests", "planned"), facts.get("argv")
+    if not isinstance(planned, int) or not isinstance(argv, list):
+        yield "its facts do not hold requests.planned and argv, so the load cannot be recomputed"
+        return
+    known = facts.get("body_lengths")
+    lengths = (
+        ab.KnownLengths(known.get("constant"), known.get("least")) if isinstance(known, Mapping) else ab.KnownLengths()
+    )
+    measured = ab.measure(stdout, run.raw_text(f"{trial.id}.ab.csv"), planned, "-l" in argv, lengths=lengths)
+    for key, computed in measured.figures.items():
+        yield from _unequal(key, facts.get(key, ABSENT), computed)
+
+
+def _unequal(key: str, recorded: Any, computed: Any) -> Iterator[str]:
+    if isinstance(computed, Mapping):
+        for inner, value in computed.items():
+            yield from _unequal(f"{key}.{inner}", lookup(recorded, inner), value)
+    elif isinstance(computed, list):
+        if not isinstance(recorded, list) or len(recorded) != len(computed):
+            yield f"{key} does not hold the {len(computed)} values of ab's own output"
+            return
+        for position, (fact, value) in enumerate(zip(recorded, computed, strict=True), start=1):
+            if not _equal(fact, value):
+                yield f"{key}, value {position}, is {fact}; ab's own output gives {value}"
+                return
+    elif not _equal(recorded, computed):
+        yield f"{key} is {recorded}; ab's own output gives {computed}"
+
+
+def _equal(recorded: Any, computed: Any) -> bool:
+    if isinstance(computed, float) and isinstance(recorded, int | float):
+        return math.isclose(recorded, computed, rel_tol=RELATIVE_TOLERANCE)
+    return bool(recorded == computed)

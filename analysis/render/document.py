@@ -1,0 +1,396 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The report as plain structure, in its one order; Markdown and HTML print this, so that they never differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis import verdict, wording
+from analysis.figures import percent
+from analysis.metrics import Role
+from analysis.schema import Kind
+from analysis.table import Table
+
+Run = Mapping[str, Any]
+
+VERDICT_HEADERS = ("Metric", "Server", "Serverless", "Ratio", "95 % interval", "n", "p", "Verdict")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands under it. ``charts`` marks the section where HTML shows the charts."""
+
+    id: str
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    charts: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report."""
+
+    title: str
+    opening: tuple[str, ...]
+    stamp: str
+    about: str
+    sections: tuple[Section, ...] = field(default_factory=tuple)
+
+
+def document(run: Run) -> Document:
+    """Lay out the report of a run."""
+    return Document(
+        title="Evenkeel: serverless against server",
+        opening=tuple(wording.opening(run)),
+        stamp=stamp(run),
+        about=_about(run),
+        sections=tuple(section for build in _SECTIONS for section in build(run)),
+    )
+
+
+def stamp(run: Run) -> str:
+    """Give the run's state in two words: VALID or INVALID, and its status."""
+    return f"{'VALID' if run['valid'] else 'INVALID'}, {run['status'].replace('_', ' ')}"
+
+
+def verdict_table(run: Run) -> Table:
+    """Give the table of every metric that takes part in the verdict."""
+    rows = []
+    for metric in run["metrics"]:
+        if metric["role"] == Role.SHOWN:
+            continue
+        p = metric["p"] if metric["primary"] else metric["p_adjusted"]
+        rows.append(
+            (
+                f"{metric['title']}{' (primary)' if metric['primary'] else ''}",
+                wording.summary(metric["server"], metric["unit"]),
+                wording.summary(metric["serverless"], metric["unit"]),
+                wording.ratio(metric["ratio"]),
+                wording.interval(metric["interval"]),
+                str(metric["n"]),
+                wording.probability(p),
+                wording.verdict(metric),
+            )
+        )
+    return Table("The verdict, metric by metric", VERDICT_HEADERS, tuple(rows), frozenset(range(1, 7)))
+
+
+def _reasons(run: Run) -> Iterator[Section]:
+    if run["invalid_reasons"]:
+        rows = tuple(
+            (reason["code"], reason["trial"] or "the run", reason["message"]) for reason in run["invalid_reasons"]
+        )
+        yield Section(
+            "reasons",
+            "Why this run is INVALID",
+            tables=(Table("Reasons against the run", ("Code", "Trial", "What was found"), rows),),
+        )
+
+
+def _about(run: Run) -> str:
+    """Say in one line what, when and where."""
+    hosts = ", ".join(sorted({described["host"] for described in run["arms"].values()}))
+    dataset = run["profile"]["service"].get("dataset", "not recorded")
+    return (
+        f"Profile {run['profile']['name']}, data set {dataset}, {_load_line(run)}; begun "
+        f"{run['begun_utc'] or run['created_utc']} on "
+        f"{hosts}; run {run['run_id']}."
+    )
+
+
+def _what(run: Run) -> Iterator[Section]:
+    profile, service = run["profile"], run["profile"]["service"]
+    rows = [
+        ("Run", run["run_id"]),
+        ("State", stamp(run)),
+        ("Profile", profile["name"]),
+        ("Begun (UTC)", run["begun_utc"] or run["created_utc"]),
+        ("Ended (UTC)", run["ended_utc"] or "not finished"),
+        ("Seed of the order", str(run["seed"])),
+        ("Data set", str(service.get("dataset", "not recorded"))),
+        ("Engine, recipe", f"{service.get('engine', 'not recorded')}, {service.get('recipe', 'not recorded')}"),
+        ("Load", _load_line(run)),
+    ]
+    for arm, described in run["arms"].items():
+        rows.append(
+            (
+                f"{arm.capitalize()} arm",
+                f"{described['platform']} on {described['host']}: {described.get('description', '')}",
+            )
+        )
+    yield Section("what", "The run", tables=(Table("What, when, where", ("What", "Value"), tuple(rows)),))
+
+
+def _load_line(run: Run) -> str:
+    loads = [trial["data"].get("requests", {}).get("planned") for trial in run["trials"] if trial["kind"] == Kind.LOAD]
+    counts = sorted({planned for planned in loads if planned is not None})
+    if not counts:
+        return "no load"
+    requests = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"ab -n {requests} -c {run['profile']['run']['load'].get('concurrency', 'not recorded')} of GET /"
+
+
+def _verdicts(run: Run) -> Iterator[Section]:
+    family = sum(metric["p_adjusted"] is not None for metric in run["metrics"])
+    margin = run["profile"]["run"]["margin"]
+    paragraphs = [
+        "Server and Serverless are medians over trials; the ratio is serverless / server, below 1 where serverless "
+        "needs less. The "
+        f"interval is the ratio's, at least at 95 %. Margin, fixed before the run: {percent(margin)}."
+    ]
+    if family:
+        fewest = min(metric["n"] for metric in run["metrics"] if metric["p_adjusted"] is not None)
+        smallest = verdict.smallest_p(fewest)
+        paragraphs.append(
+            f"The primary metric is tested alone at 5 %. The other {family} tested are one family: their p are "
+            "adjusted by Holm "
+            f"for {family} comparisons (before that, {fewest} pairs can give no smaller p than {smallest:.3g})."
+        )
+    reasons = Table(
+        "Why each verdict",
+        ("Metric", "Verdict", "Reason"),
+        tuple(
+            (metric["title"], wording.verdict(metric), metric["reason"] or "")
+            for metric in run["metrics"]
+            if metric["role"] != Role.SHOWN
+        ),
+    )
+    tables = (verdict_table(run), reasons) if run["valid"] else (verdict_table(run),)
+    yield Section("table", "The table", tuple(paragraphs), tables=tables)
+
+
+def _warnings(run: Run) -> Iterator[Section]:
+    if run["warnings"]:
+        yield Section(
+            "warnings", "What to know before relying on it", items=tuple(found["message"] for found in run["warnings"])
+        )
+
+
+def _charts(run: Run) -> Iterator[Section]:
+    yield Section("charts", "Charts", charts=True)
+
+
+def _shown(run: Run) -> Iterator[Section]:
+    rows = tuple(
+        (
+            metric["title"],
+            wording.summary(metric["server"], metric["unit"]),
+            wording.summary(metric["serverless"], metric["unit"]),
+            wording.ratio(metric["ratio"]),
+            _observations(metric),
+            metric["reason"] if metric["ratio"] is None else "",
+        )
+        for metric in run["metrics"]
+        if metric["role"] == Role.SHOWN
+    )
+    yield Section(
+        "shown",
+        "Further figures, not tested",
+        tables=(
+            Table(
+                "Medians over trials; no verdict is drawn from these",
+                ("Figure", "Server", "Serverless", "Serverless / server", "Observations", "Remark"),
+                rows,
+                frozenset({1, 2, 3}),
+            ),
+        ),
+    )
+    if run["not_measured"]:
+        yield Section(
+            "not-measured",
+            "Not measured",
+            tables=(
+                Table(
+                    "What this run cannot know",
+                    ("Figure", "State", "Why"),
+                    tuple((found["name"], wording.NOT_MEASURED, found["reason"]) for found in run["not_measured"]),
+                ),
+            ),
+        )
+
+
+def _observations(metric: Mapping[str, Any]) -> str:
+    counts = sorted({found["n"] for found in (metric["server"], metric["serverless"]) if found})
+    if not counts:
+        return "none"
+    return "one an arm" if counts == [1] else f"{' or '.join(map(str, counts))} an arm"
+
+
+def _blocks(run: Run) -> Iterator[Section]:
+    tables = tuple(
+        Table(
+            f"{metric['title']}, pair by pair",
+            ("Pair", "Server", "Serverless", "Serverless / server"),
+            tuple(
+                (
+                    pair["pair"],
+                    wording.figure(pair["server"], metric["unit"]),
+                    wording.figure(pair["serverless"], metric["unit"]),
+                    wording.ratio(pair["ratio"]),
+                )
+                for pair in metric["pairs"]
+            ),
+            frozenset({1, 2, 3}),
+        )
+        for metric in run["metrics"]
+        if metric["pairs"] and (metric["role"] != Role.SHOWN or metric["name"] == "trained_ready_seconds")
+    )
+    yield Section("blocks", "Every pair", tables=tables)
+
+
+def _parity(run: Run) -> Iterator[Section]:
+    rows = tuple(
+        (
+            check["name"],
+            _value(check["server"]),
+            _value(check["serverless"]),
+            check["tolerance"],
+            {True: "equal", False: "NOT EQUAL", None: "one arm"}[check["equal"]],
+            check["reason"] or "",
+        )
+        for check in run["parity"]["checks"]
+    )
+    said = {True: "Equal ground: passed.", False: "Equal ground: FAILED.", None: "One arm: nothing to compare."}
+    yield Section(
+        "parity",
+        "Equal ground",
+        (f"{said[run['parity']['passed']]} Each value was read back from what took effect, not from the settings.",),
+        items=tuple(found["reason"][0].upper() + found["reason"][1:] + "." for found in run["normalisation"]),
+        tables=(
+            Table(
+                "Checks of equal ground", ("Condition", "Server", "Serverless", "Tolerance", "Result", "Remark"), rows
+            ),
+        ),
+    )
+
+
+def _value(found: Any) -> str:
+    if found is None:
+        return "none"
+    if isinstance(found, float):
+        return f"{found:.4g}"
+    if isinstance(found, str):
+        return found if len(found) < 64 else f"{found[:12]}..."
+    return json.dumps(found, sort_keys=True, ensure_ascii=False)
+
+
+def _study(run: Run) -> Iterator[Section]:
+    study = run["study"]
+    rows = tuple(
+        (
+            row["name"],
+            f"{row['server']:g} {row['unit']}",
+            f"{row['serverless']:g} {row['unit']}",
+            f"{row['serverless_times_16_by_the_study']:g}",
+            wording.ratio(row["honest_ratio"]),
+            row["reading"],
+        )
+        for row in study["rows"]
+    )
+    yield Section(
+        "study",
+        "The study this toolkit starts from",
+        (
+            f"Source: {study['source']}. Its factor of {study['factor']} is {study['factor_is']}; those figures are "
+            "the study's own "
+            "and are marked as such. One run an arm, on unequal machines: it has no n, interval or error count to "
+            "print.",
+        ),
+        tables=(
+            Table(
+                "The study's table, as published",
+                (
+                    "Figure",
+                    "Server",
+                    "Serverless",
+                    f"Serverless x{study['factor']}, by the study",
+                    "Ratio without factor",
+                    "Reading",
+                ),
+                rows,
+                frozenset({1, 2, 3, 4}),
+            ),
+        ),
+    )
+
+
+def _method(run: Run) -> Iterator[Section]:
+    yield Section(
+        "method",
+        "Method and limits",
+        (
+            "One trial gives one figure; a block is one load of each arm, next to each other in time, in an order "
+            "drawn from the "
+            "seed in permuted pairs. The arm not under test is stopped. Per block d = ln(serverless / server); the "
+            "ratio is exp of "
+            "the Hodges-Lehmann median of d, the interval the exact signed-rank interval of d, transformed back. Fewer "
+            "than "
+            f"{verdict.FEWEST_PAIRS} pairs: no interval and no verdict.",
+            "In this order: equivalent, where the 90 % interval lies inside the margin; faster or slower (less or "
+            "more, of "
+            "resources), where the p is at most 0.05 and the ratio lies outside the margin; else inconclusive. Nothing "
+            "is dropped: "
+            "outliers stay, failures are not latencies, and any failed request makes a run INVALID unless the profile "
+            "allows it.",
+            "ab is a closed loop over HTTP/1.0 with a new connection for each request: it compares capacity, not the "
+            "latency at a "
+            "given rate. The figures hold for this machine, data set and load.",
+        ),
+        tables=(
+            Table(
+                "Every figure's definition",
+                ("Figure", "Name in run.json", "Unit", "Definition"),
+                tuple(
+                    (metric["title"], metric["name"], metric["unit"], f"{metric['definition']}{_kind(metric)}")
+                    for metric in run["metrics"]
+                ),
+            ),
+        ),
+    )
+
+
+def _kind(metric: Mapping[str, Any]) -> str:
+    return f" Counted here by: {metric['kind']}." if metric["kind"] else ""
+
+
+def _raw(run: Run) -> Iterator[Section]:
+    yield Section(
+        "raw",
+        "Raw data",
+        ("Every figure above follows from these files: ansible-playbook report.yml rebuilds this report from them.",),
+        tables=(
+            Table(
+                "Files of the run, relative to its folder",
+                ("File", "Bytes", "SHA-256"),
+                tuple((file["path"], str(file["bytes"]), file["sha256"]) for file in run["files"]),
+                frozenset({1}),
+            ),
+        ),
+    )
+    yield Section(
+        "hosts",
+        "Hosts and software",
+        tables=tuple(
+            Table(caption, ("Fact", "Value"), tuple((key, _value(value)) for key, value in sorted(facts.items())))
+            for caption, facts in _provenance(run)
+            if facts
+        ),
+    )
+
+
+def _provenance(run: Run) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    found = run["provenance"]
+    return (
+        ("The toolkit", found["toolkit"]),
+        ("The controller", found["controller"]),
+        *((f"Host {name}", facts) for name, facts in found["hosts"].items()),
+    )
+
+
+_SECTIONS = (_reasons, _verdicts, _warnings, _charts, _shown, _blocks, _parity, _study, _method, _what, _raw)

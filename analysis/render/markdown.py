@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""``report.md``: the report for a terminal, a pull request or an issue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis.render.document import Document, Section
+from analysis.table import Table
+
+# What Markdown or the HTML inside it would read as markup; a measured text, such as an error, may hold any of it.
+_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]|<>"} | {"\n": " ", "\r": " "})
+
+
+def markdown(report: Document) -> str:
+    """Print a report as Markdown."""
+    return "\n".join([*_head(report), *(line for section in report.sections for line in _section(section))])
+
+
+def _head(report: Document) -> Iterator[str]:
+    yield from (f"# {_text(report.title)}", "", f"**{_text(report.stamp)}**", "")
+    for sentence in report.opening:
+        yield from (_text(sentence), "")
+    yield from (_text(report.about), "")
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from (f"## {_text(section.title)}", "")
+    if section.charts:
+        yield from ("The charts are in report.html, beside this file.", "")
+    for paragraph in section.paragraphs:
+        yield from (_text(paragraph), "")
+    if section.items:
+        yield from (*(f"- {_text(item)}" for item in section.items), "")
+    for table in section.tables:
+        yield from (*_table(table), "")
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield from (f"{_text(table.caption)}:", "")
+    yield _row(table.headers)
+    yield "|" + "|".join(" ---: " if column in table.numeric else " --- " for column in range(len(table.headers))) + "|"
+    yield from (_row(row) for row in table.rows)
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(_text(cell) for cell in cells) + " |"
+
+
+def _text(text: str) -> str:
+    return text.translate(_ESCAPES)

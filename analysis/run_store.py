@@ -1,0 +1,261 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A run on disk: reads what the benchmark left, writes what the analysis makes of it, and never touches ``raw/``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evenkeel.watch import merge_long_lists
+
+from analysis.errors import RunUnreadable
+from analysis.schema import Arm, Kind, Status, first_violation
+
+LATEST = "latest"
+WATCHERS = ("htop", "docker_stats")
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial as the plan names it.
+
+    ``block`` is None outside the blocks, ``order`` counts from 1 over the whole run.
+    """
+
+    id: str
+    block: int | None
+    order: int
+    arm: Arm
+    kind: Kind
+    mode: str | None
+    host: str
+    load_host: str
+    counted: bool
+
+    @property
+    def discarded(self) -> bool:
+        """Whether nothing of it counts.
+
+        It only warms the machine. An uncounted start in a block still serves its load.
+        """
+        return not self.counted and self.block is None
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file under the run folder that the figures come from. ``path`` is relative to the run folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What one run left on disk. ``records`` and ``unreadable`` are keyed by trial id, ``hosts`` by host name."""
+
+    path: Path
+    plan: Mapping[str, Any]
+    trials: tuple[PlannedTrial, ...]
+    records: Mapping[str, Mapping[str, Any]]
+    unreadable: Mapping[str, str]
+    journal: tuple[Mapping[str, Any], ...]
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: tuple[RawFile, ...] = ()
+
+    def raw_text(self, name: str) -> str | None:
+        """Give the text of ``raw/<name>``, or None where there is no such file.
+
+        Bytes that are no UTF-8 are replaced.
+        """
+        path = self.path / "raw" / name
+        return path.read_text("utf-8", errors="replace") if path.is_file() else None
+
+
+def read_run(folder: Path) -> RunFolder:
+    """Read ``plan.json``, ``journal.jsonl`` and ``raw/`` of a run folder.
+
+    A trial record that is no JSON object is listed in ``unreadable``, so that the rest of the run can still be shown.
+    Raises RunUnreadable when the folder or its plan cannot be used.
+    """
+    if not folder.is_dir():
+        raise RunUnreadable(f"there is no run folder {folder}; name a folder under results/ that holds a plan.json")
+    plan = _read_plan(folder / "plan.json")
+    trials = tuple(
+        PlannedTrial(**{**_only(trial, PlannedTrial), "arm": Arm(trial["arm"]), "kind": Kind(trial["kind"])})
+        for trial in sorted(plan["trials"], key=lambda trial: int(trial["order"]))
+    )
+    records: dict[str, Mapping[str, Any]] = {}
+    unreadable: dict[str, str] = {}
+    for trial in trials:
+        path = folder / "raw" / f"{trial.id}.json"
+        if not path.is_file():
+            continue
+        try:
+            records[trial.id] = _trial_record(path)
+        except RunUnreadable as error:
+            unreadable[trial.id] = str(error)
+    return RunFolder(
+        path=folder,
+        plan=plan,
+        trials=trials,
+        records=records,
+        unreadable=unreadable,
+        journal=_read_journal(folder / "journal.jsonl"),
+        hosts={
+            path.name.removeprefix("host-").removesuffix(".json"): _read_object(path)
+            for path in sorted(folder.glob("raw/host-*.json"))
+        },
+        files=tuple(_raw_files(folder)),
+    )
+
+
+def write_run(folder: Path, run: Mapping[str, Any]) -> Path:
+    """Write ``run`` as ``run.json``. Raises ValueError, a program error, where it does not keep the schema."""
+    violation = first_violation("run", run)
+    if violation is not None:
+        raise ValueError(f"the run to write does not keep its schema {violation}")
+    return write_atomically(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Replace ``path`` by ``text`` in one step, so that a reader or a crash never meets half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def newest_valid_run(results: Path) -> Path | None:
+    """Find the newest complete, valid run of both arms; a run id begins with its time, so names sort by age."""
+    for run_json in sorted(results.glob("*/run.json"), reverse=True):
+        if run_json.parent.is_symlink():
+            continue
+        try:
+            run = _read_object(run_json)
+        except RunUnreadable:
+            continue
+        if run.get("valid") is True and run.get("status") == Status.COMPLETE and len(run.get("arms", ())) == len(Arm):
+            return run_json.parent
+    return None
+
+
+def point_latest(results: Path) -> Path | None:
+    """Let ``results/latest`` name the newest complete, valid run of both arms; give that run, or None when there is
+    none.
+
+    With none, a link made before stays away too. Raises RunUnreadable when something that is no link stands in its
+    place.
+    """
+    link = results / LATEST
+    if link.exists() and not link.is_symlink():
+        raise RunUnreadable(f"{link} is not a symbolic link, so it was not made by a run; move it away and try again")
+    newest = newest_valid_run(results)
+    if newest is None:
+        link.unlink(missing_ok=True)
+        return None
+    with tempfile.TemporaryDirectory(dir=results, prefix=".latest.") as scratch:
+        fresh = Path(scratch) / LATEST
+        fresh.symlink_to(newest.name, target_is_directory=True)
+        fresh.replace(link)
+    return newest
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    plan = _read_object(path)
+    violation = first_violation("plan", plan)
+    if violation is not None:
+        raise RunUnreadable(f"{path} is not a plan of this version of the toolkit, {violation}")
+    names = [trial["id"] for trial in plan["trials"]]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise RunUnreadable(f"{path} names the trial {repeated[0]} more than once; a plan is never edited by hand")
+    strangers = sorted({trial["arm"] for trial in plan["trials"]} - set(plan["arms"]))
+    if strangers:
+        raise RunUnreadable(f"{path} plans trials of the arm {strangers[0]}, which its arms do not describe")
+    return plan
+
+
+def _trial_record(path: Path) -> dict[str, Any]:
+    record = _with_long_lists(_read_object(path), path)
+    violation = first_violation("trial", record)
+    if violation is not None:
+        raise RunUnreadable(f"{path} is not a trial's record, {violation}")
+    return record
+
+
+def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Put back the long lists that a watcher's facts keep in ``<trial id>.<watcher>.frames.json``."""
+    if not isinstance(record.get("facts"), dict):
+        return record  # the schema will say so
+    facts = dict(record["facts"])
+    for name in WATCHERS:
+        lists = path.with_suffix(f".{name}.frames.json")
+        if name in facts and lists.is_file():
+            facts[name] = merge_long_lists(facts[name], _read_object(lists))
+    return {**record, "facts": facts}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise RunUnreadable(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RunUnreadable(f"{path} is not JSON ({error}); it may have been cut short") from error
+    if not isinstance(loaded, dict):
+        raise RunUnreadable(f"{path} must hold a JSON object; got {type(loaded).__name__}")
+    return loaded
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python writes and no other reader of JSON takes."""
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _read_journal(path: Path) -> tuple[Mapping[str, Any], ...]:
+    if not path.is_file():
+        return ()
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    events: list[Mapping[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = json.loads(line, parse_constant=_refuse_constant)
+        except ValueError as error:
+            if number == len(lines):
+                break  # a run that was killed may have been writing its last line
+            raise RunUnreadable(
+                f"{path}, line {number} is not JSON ({error}); a journal is only appended to"
+            ) from error
+        if not isinstance(event, dict):
+            raise RunUnreadable(f"{path}, line {number} must hold a JSON object; got {type(event).__name__}")
+        events.append(event)
+    return tuple(events)
+
+
+def _raw_files(folder: Path) -> Iterable[RawFile]:
+    # Not the journal: it grows when the run is closed, after its report, and no figure comes from it.
+    paths = [folder / "plan.json", *sorted((folder / "raw").rglob("*"))]
+    for path in paths:
+        if path.is_file():
+            content = path.read_bytes()
+            yield RawFile(path.relative_to(folder).as_posix(), len(content), hashlib.sha256(content).hexdigest())
+
+
+def _only(mapping: Mapping[str, Any], record: type) -> dict[str, Any]:
+    return {name: mapping[name] for name in record.__dataclass_fields__}  # type: ignore[attr-defined]

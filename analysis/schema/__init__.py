@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The closed lists of a run and the published JSON Schemas of ``plan.json``, a trial's record and ``run.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jsonschema.exceptions
+
+SCHEMA_VERSION = 1
+
+
+class Arm(StrEnum):
+    """The two deployments under test. A ratio is always serverless / server."""
+
+    SERVER = "server"
+    SERVERLESS = "serverless"
+
+
+class Kind(StrEnum):
+    """What one trial measures."""
+
+    START = "start"
+    IDLE = "idle"
+    LOAD = "load"
+
+
+class Phase(StrEnum):
+    """The named parts of a start-up, in the order they happen."""
+
+    INTERPRETER = "interpreter"
+    IMPORTS = "imports"
+    DATA = "data"
+    TRAIN = "train"
+    LOAD = "load"
+    SELF_TEST = "self_test"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Status(StrEnum):
+    """How far a run came."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    ONE_ARM = "one_arm"
+
+
+class Verdict(StrEnum):
+    """What is said of the serverless arm, compared with the server arm, by one metric.
+
+    ``faster`` and ``slower`` are said of durations, ``less`` and ``more`` of resources: less memory is not "faster".
+    """
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    LESS = "less"
+    MORE = "more"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+    TOO_FEW_BLOCKS = "too few blocks"
+    NOT_MEASURED = "not measured"
+    NOT_VALID = "not valid"
+
+
+class Reason(StrEnum):
+    """Why a run is INVALID."""
+
+    RUN_INTERRUPTED = "run_interrupted"
+    TRIAL_MISSING = "trial_missing"
+    RECORD_UNUSABLE = "record_unusable"
+    TRIAL_MISMATCH = "trial_mismatch"
+    FACTS_MISSING = "facts_missing"
+    RAW_MISMATCH = "raw_mismatch"
+    REQUESTS_FAILED = "requests_failed"
+    LOAD_INVALID = "load_invalid"
+    START_INVALID = "start_invalid"
+    WRONG_ANSWER = "wrong_answer"
+    INSTANCE_CHANGED = "instance_changed"
+    HOST_REBOOTED = "host_rebooted"
+    PARITY_FAILED = "parity_failed"
+
+
+class Caution(StrEnum):
+    """What a reader must know of a run that is valid all the same."""
+
+    CLIENT_CPU_SHARE = "client_cpu_share"
+    CLIENT_SHARES_CPUS = "client_shares_cpus"
+    QUEUED_REQUESTS = "queued_requests"
+    UNEQUAL_LOADS = "unequal_loads"
+    TOOL_DISAGREES = "tool_disagrees"
+    HOST_BUSY_BEFORE = "host_busy_before"
+    STAND_IN = "stand_in"
+    UNCOMMITTED_CHANGES = "uncommitted_changes"
+    NOT_INTERLEAVED = "not_interleaved"
+    RESUMED = "resumed"
+
+
+CLOSED_LISTS: Mapping[str, type[StrEnum]] = {
+    "arm": Arm,
+    "kind": Kind,
+    "phase": Phase,
+    "status": Status,
+    "verdict": Verdict,
+    "reason_code": Reason,
+    "caution_code": Caution,
+}
+
+
+@cache
+def published(name: str) -> dict[str, Any]:
+    """Give the JSON Schema of ``run``, ``plan`` or ``trial`` as it is published beside this module."""
+    loaded: dict[str, Any] = json.loads(resources.files(__name__).joinpath(f"{name}.schema.json").read_text("utf-8"))
+    return loaded
+
+
+def first_violation(name: str, document: object) -> str | None:
+    """Say where ``document`` breaks the schema ``name`` and how, or None when it keeps it."""
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(published(name)).iter_errors(document))
+    if error is None:
+        return None
+    place = "/".join(str(part) for part in error.absolute_path) or "the top level"
+    return f"at {place}: {error.message}"

@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a run may be judged at all: how far it came, and every reason against it, each with its code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis import parity, watched
+from analysis.figures import lookup, percent
+from analysis.run_store import PlannedTrial, RunFolder
+from analysis.schema import Arm, Kind, Reason, Status
+
+Facts = Mapping[str, Any]
+
+FACTS_OF = {
+    Kind.START: ("service_startup",),
+    Kind.IDLE: ("htop", "docker_stats"),
+    Kind.LOAD: ("ab_benchmark",),
+}
+
+# The modules' own codes that mean one of ours; a code that is in none of these is LOAD_INVALID or START_INVALID.
+CODES_OF_MODULES = {
+    Reason.WRONG_ANSWER: {"wrong_answer", "wrong_evaluation", "answer_changed"},
+    Reason.INSTANCE_CHANGED: {"instance_changed", "restarted"},
+    Reason.REQUESTS_FAILED: {"failed_requests", "body_bytes", "empty_answers", "incomplete"},
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a run is INVALID. ``trial`` is None where it concerns the whole run."""
+
+    code: Reason
+    message: str
+    trial: str | None = None
+
+    def as_json(self) -> dict[str, str | None]:
+        """Give the reason as it stands in ``run.json``."""
+        return {"code": self.code.value, "message": self.message, "trial": self.trial}
+
+
+def status_of(run: RunFolder) -> Status:
+    """Say how far the run came; it is interrupted where trials are missing and it failed or never finished."""
+    missing = any(trial.id not in run.records for trial in run.trials)
+    if missing and (
+        _failure(run) is not None or not any(event.get("event") == "run_finished" for event in run.journal)
+    ):
+        return Status.INTERRUPTED
+    return Status.ONE_ARM if len({trial.arm for trial in run.trials}) < len(Arm) else Status.COMPLETE
+
+
+def _failure(run: RunFolder) -> str | None:
+    """Give the message of the last failed step since the run was begun or resumed; None where none failed."""
+    for event in reversed(run.journal):
+        if event.get("event") in ("run_begun", "run_resumed"):
+            return None
+        if event.get("event") == "step_failed":
+            return str(event.get("message") or f"step {event.get('step')} failed")
+    return None
+
+
+def problems(run: RunFolder, checks: Sequence[parity.Check], rebuilt: Iterable[Problem]) -> list[Problem]:
+    """List every reason against the run, in the order of its trials.
+
+    ``rebuilt`` are those the rebuild from raw found.
+    """
+    found: list[Problem] = []
+    status = status_of(run)
+    if status == Status.INTERRUPTED:
+        done = sum(trial.id in run.records for trial in run.trials)
+        message = f"{done} of {len(run.trials)} trials were measured before the run ended"
+        failure = _failure(run)
+        found.append(Problem(Reason.RUN_INTERRUPTED, f"{message}: {failure}" if failure else message))
+    for trial in run.trials:
+        found.extend(_of_trial(run, trial, status))
+    found.extend(_of_instances(run))
+    found.extend(rebuilt)
+    # What an interrupted run did not come to record is no difference between the arms.
+    found.extend(_of_parity(check for check in checks if check.recorded or status != Status.INTERRUPTED))
+    return found
+
+
+def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[Problem]:
+    record = run.records.get(trial.id)
+    if record is None:
+        if trial.id in run.unreadable:
+            yield Problem(Reason.RECORD_UNUSABLE, run.unreadable[trial.id], trial.id)
+        elif status != Status.INTERRUPTED:
+            yield Problem(Reason.TRIAL_MISSING, "it was planned and has no record, though the run finished", trial.id)
+        return
+    for key in ("id", "arm", "kind", "mode", "block"):
+        recorded, planned = record["trial"].get(key), getattr(trial, key)
+        if recorded != planned:
+            yield Problem(Reason.TRIAL_MISMATCH, f"its record says {key} {recorded!r}, the plan {planned!r}", trial.id)
+    if trial.discarded:
+        return
+    facts = record["facts"]
+    names = FACTS_OF[trial.kind]
+    if not any(isinstance(facts.get(name), Mapping) for name in names):
+        yield Problem(Reason.FACTS_MISSING, f"its record holds no facts of {' or '.join(names)}", trial.id)
+        return
+    if trial.kind == Kind.START:
+        yield from _of_start(trial, facts["service_startup"])
+    elif trial.kind == Kind.LOAD:
+        yield from _of_load(
+            trial, facts["ab_benchmark"], float(run.plan["profile"]["run"]["load"].get("max_error_rate", 0))
+        )
+    seen = watched.watched(facts)
+    if seen is not None and seen.restarted:
+        yield Problem(
+            Reason.INSTANCE_CHANGED, "a watched process of the service was replaced during the trial", trial.id
+        )
+
+
+def _of_start(trial: PlannedTrial, startup: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _of_module(trial, startup, Reason.START_INVALID)
+
+
+def _of_load(trial: PlannedTrial, load: Mapping[str, Any], max_error_rate: float) -> Iterator[Problem]:
+    found = list(_of_module(trial, load, Reason.LOAD_INVALID))
+    yield from found
+    requests = load.get("requests")
+    planned, sure = lookup(requests, "planned"), lookup(requests, "succeeded_min")
+    if Reason.REQUESTS_FAILED in {problem.code for problem in found}:
+        return
+    if not isinstance(planned, int) or planned < 1:
+        yield Problem(Reason.LOAD_INVALID, "its facts do not say how many requests were planned", trial.id)
+    elif isinstance(sure, int) and planned - sure > max_error_rate * planned:
+        message = f"{planned - sure} of {planned} requests had no good answer; {percent(max_error_rate, 1)} are allowed"
+        yield Problem(Reason.REQUESTS_FAILED, message, trial.id)
+    elif not isinstance(sure, int) and not found:
+        yield Problem(Reason.REQUESTS_FAILED, f"it is not known how many of {planned} requests succeeded", trial.id)
+
+
+def _of_module(trial: PlannedTrial, facts: Mapping[str, Any], otherwise: Reason) -> Iterator[Problem]:
+    """Give what a module itself found against its trial, one problem a code of ours."""
+    if facts.get("valid") is True:
+        return
+    reasons = facts.get("invalid_reasons")
+    grouped: dict[Reason, list[str]] = {}
+    for reason in reasons if isinstance(reasons, list) else []:
+        theirs = str(reason).partition(":")[0]
+        ours = next((code for code, codes in CODES_OF_MODULES.items() if theirs in codes), otherwise)
+        grouped.setdefault(ours, []).append(str(reason))
+    for code, listed in (grouped or {otherwise: ["its module called it invalid without a reason"]}).items():
+        yield Problem(code, "; ".join(listed), trial.id)
+
+
+def _of_instances(run: RunFolder) -> Iterator[Problem]:
+    """Look for a service that was replaced, or a host that was rebooted, between a start and what is measured on it."""
+    serving: dict[Arm, tuple[PlannedTrial, Mapping[str, Any]]] = {}
+    for trial in run.trials:
+        record = run.records.get(trial.id)
+        if record is None:
+            serving.pop(trial.arm, None)
+            continue
+        facts = record["facts"]
+        if trial.kind == Kind.START:
+            serving[trial.arm] = (trial, facts)
+            continue
+        if trial.arm not in serving:
+            continue
+        start, started = serving[trial.arm]
+        for seen in _instances(facts):
+            if seen != lookup(started, "service_startup", "instance_id"):
+                yield Problem(
+                    Reason.INSTANCE_CHANGED,
+                    f"instance {seen} answered; {start.id} had started "
+                    f"{lookup(started, 'service_startup', 'instance_id')}",
+                    trial.id,
+                )
+        if _other_boot(trial, facts, start, started):
+            yield Problem(Reason.HOST_REBOOTED, f"the host's boot id is not that of {start.id}", trial.id)
+
+
+def _other_boot(trial: PlannedTrial, facts: Facts, start: PlannedTrial, started: Facts) -> bool:
+    """Whether the trial's window was stamped under another boot of the host that the service was started on."""
+    load = trial.kind is Kind.LOAD
+    window = watched.load_window(facts) if load else watched.watch_window(facts)
+    booted = lookup(started, "service_startup", "host_boot_id")
+    if window is None or window.host_boot_id is None or not isinstance(booted, str):
+        return False
+    return start.host == (trial.load_host if load else trial.host) and window.host_boot_id != booted
+
+
+def _instances(facts: Mapping[str, Any]) -> list[str]:
+    """Give the instance ids that a load's own probes read before and after ab, each once."""
+    probes = [lookup(facts, "ab_benchmark", "probes", edge, "answer", "instance_id") for edge in ("before", "after")]
+    return list(dict.fromkeys(probe for probe in probes if isinstance(probe, str)))
+
+
+def _of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:
+    for check in checks:
+        if check.equal is not False:
+            continue
+        server, serverless = (
+            f"{each:.4g}" if isinstance(each, float) else each for each in (check.server, check.serverless)
+        )
+        message = f"{check.name}: server {server}, serverless {serverless} ({check.reason})"
+        yield Problem(Reason.WRONG_ANSWER if check.name in parity.ACCURACIES else Reason.PARITY_FAILED, message)

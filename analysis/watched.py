@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the watchers of one trial saw of its service: CPU time and memory inside a window, and over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from evenkeel import counters
+from evenkeel.counters import Figure
+
+from analysis.figures import lookup
+
+# Enough for a chart of a window; a longer recording is averaged into this many steps.
+COURSE_STEPS = 120
+
+_NO_WINDOW = "the trial has no window to count in"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of one host's monotonic clock, in seconds since that host booted."""
+
+    start: float
+    end: float
+    host_boot_id: str | None
+
+    @property
+    def seconds(self) -> float:
+        """How long the window is."""
+        return self.end - self.start
+
+    def as_json(self) -> dict[str, float | str | None]:
+        """Give the window as it stands in ``run.json``."""
+        return {
+            "start_monotonic_seconds": self.start,
+            "end_monotonic_seconds": self.end,
+            "host_boot_id": self.host_boot_id,
+        }
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The readings of one watcher.
+
+    ``processor`` are (monotonic seconds, CPU seconds used so far), ``memory`` (monotonic seconds, bytes).
+    ``source`` names the CPU counter, ``memory_kind`` is ``pss`` or ``working_set``.
+    """
+
+    source: str | None
+    resolution_seconds: float
+    processor: Sequence[Sequence[float]]
+    memory: Sequence[Sequence[float]]
+    memory_kind: str | None
+    host_boot_id: str | None
+    restarted: bool
+
+
+def watched(facts: Mapping[str, Any]) -> Watched | None:
+    """Read what a trial's watcher recorded of the service: its one container, else its processes.
+
+    None where none ran.
+    """
+    container, htop = _container(facts), lookup(facts, "htop")
+    found = container if container is not None else htop
+    if not isinstance(found, Mapping):
+        return None
+    resolution = lookup(found, "counters", "resolution_seconds")
+    boot = lookup(facts, "htop" if container is None else "docker_stats", "host_boot_id")
+    return Watched(
+        source=_text(lookup(found, "counters", "source")),
+        resolution_seconds=float(resolution) if isinstance(resolution, int | float) else 0.0,
+        processor=_samples(lookup(found, "counters", "samples")),
+        memory=_samples(lookup(found, "memory", "samples")),
+        memory_kind=_text(lookup(found, "memory", "kind")),
+        host_boot_id=_text(boot),
+        restarted=lookup(found, "restarted") is True,
+    )
+
+
+def load_window(facts: Mapping[str, Any]) -> Window | None:
+    """Give ab's own window; None where it recorded none."""
+    start, end = (lookup(facts, "ab_benchmark", "window", f"{edge}_monotonic_seconds") for edge in ("start", "end"))
+    if not isinstance(start, int | float) or not isinstance(end, int | float) or end <= start:
+        return None
+    return Window(float(start), float(end), _text(lookup(facts, "ab_benchmark", "window", "host_boot_id")))
+
+
+def watch_window(facts: Mapping[str, Any]) -> Window | None:
+    """Give the stretch over which the watcher's CPU counter ran: the window of an idle trial."""
+    seen = watched(facts)
+    if seen is None or len(seen.processor) < 2:
+        return None
+    return Window(seen.processor[0][0], seen.processor[-1][0], seen.host_boot_id)
+
+
+def mean_cores(facts: Mapping[str, Any], window: Window | None) -> Figure:
+    """Give the CPU seconds per second of the service inside the window, the counter interpolated at its edges."""
+    seen = _usable(facts, window)
+    if isinstance(seen, Figure):
+        return seen
+    watcher, stretch = seen
+    return counters.mean_cores(watcher.processor, stretch.start, stretch.end, watcher.resolution_seconds)
+
+
+def mean_memory(facts: Mapping[str, Any], window: Window | None) -> Figure:
+    """Give the mean bytes of the service inside the window."""
+    seen = _usable(facts, window)
+    if isinstance(seen, Figure):
+        return seen
+    watcher, stretch = seen
+    return counters.mean_level(watcher.memory, stretch.start, stretch.end)
+
+
+def htop_mean(facts: Mapping[str, Any], key: str, window: Window | None) -> Figure:
+    """Give the mean of one of htop's own figures over the frames that lie wholly inside the window."""
+    return _frame_mean("htop", lookup(facts, "htop", "frames"), key, window)
+
+
+def docker_stats_mean(facts: Mapping[str, Any], key: str, window: Window | None) -> Figure:
+    """Give the mean of one of docker stats' own figures over the frames that lie wholly inside the window."""
+    return _frame_mean("docker stats", lookup(_container(facts), "samples"), key, window)
+
+
+def _frame_mean(tool: str, frames: object, key: str, window: Window | None) -> Figure:
+    if not isinstance(frames, list):
+        return Figure(reason=f"{tool} did not run beside this trial")
+    if not all(key in frame for frame in frames):
+        return Figure(reason=f"not every frame of {tool} holds {key}")
+    if window is None:
+        return Figure(reason=_NO_WINDOW)
+    return counters.frame_mean(frames, key, window.start, window.end)
+
+
+def source(facts: Mapping[str, Any]) -> str | None:
+    """Name what the CPU figures of this trial were counted by."""
+    seen = watched(facts)
+    return None if seen is None else seen.source
+
+
+def memory_kind(facts: Mapping[str, Any]) -> str | None:
+    """Name what the memory figures of this trial are: ``pss`` or ``working_set``."""
+    seen = watched(facts)
+    return None if seen is None else seen.memory_kind
+
+
+def course(facts: Mapping[str, Any], window: Window) -> dict[str, list[list[float]]]:
+    """Give CPU and memory over the window for a chart: [seconds since its start, cores] and [seconds since its start,
+    bytes].
+
+    Empty lists where nothing was watched.
+    """
+    seen = watched(facts)
+    if seen is None:
+        return {"cores": [], "memory_bytes": []}
+    cores: list[list[float]] = []
+    step = max(window.seconds / COURSE_STEPS, _spacing(seen.processor) * 2)
+    edge = window.start
+    while step > 0 and edge + step <= window.end + 1e-9:
+        figure = counters.mean_cores(seen.processor, edge, min(edge + step, window.end))
+        if figure.value is not None:
+            cores.append([round(edge + step / 2 - window.start, 6), round(figure.value, 6)])
+        edge += step
+    inside = [sample for sample in seen.memory if window.start <= sample[0] <= window.end]
+    stride = max(1, -(-len(inside) // COURSE_STEPS))
+    return {
+        "cores": cores,
+        "memory_bytes": [[round(moment - window.start, 6), size] for moment, size in inside[::stride]],
+    }
+
+
+def _usable(facts: Mapping[str, Any], window: Window | None) -> tuple[Watched, Window] | Figure:
+    seen = watched(facts)
+    if seen is None:
+        return Figure(reason="no watcher ran beside this trial")
+    if window is None:
+        return Figure(reason=_NO_WINDOW)
+    if None not in (seen.host_boot_id, window.host_boot_id) and seen.host_boot_id != window.host_boot_id:
+        return Figure(reason="watcher and load ran on different hosts or across a reboot, so their clocks do not agree")
+    return seen, window
+
+
+def _container(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Give the record of the service's container; more than one container is no single service."""
+    containers = lookup(facts, "docker_stats", "containers")
+    return containers[0] if isinstance(containers, list) and len(containers) == 1 else None
+
+
+def _spacing(samples: Sequence[Sequence[float]]) -> float:
+    return (samples[-1][0] - samples[0][0]) / (len(samples) - 1) if len(samples) > 1 else 0.0
+
+
+def _samples(found: object) -> Sequence[Sequence[float]]:
+    """Give a watcher's pairs of time and value; none at all where any is garbled or out of order."""
+    samples = found if isinstance(found, list) else []
+    whole = all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in samples)
+    ascending = whole and all(earlier[0] <= later[0] for earlier, later in pairwise(samples))
+    return samples if ascending else []
+
+
+def _is_number(found: object) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool)
+
+
+def _text(found: object) -> str | None:
+    return found if isinstance(found, str) else None

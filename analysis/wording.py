@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The fixed phrases of a report and the way its numbers are printed. Every sentence has its one place here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.figures import percent
+from analysis.metrics import Role
+from analysis.schema import Arm, Status, Verdict
+
+Run = Mapping[str, Any]
+
+NOT_MEASURED = "not measured"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """Print a figure with its unit at three significant digits; the unit is scaled for the eye, in tables only."""
+    if value is None:
+        return NOT_MEASURED
+    if unit == "s":
+        return f"{_significant(value)} s" if abs(value) >= 1 or value == 0 else f"{_significant(value * 1000)} ms"
+    if unit == "bytes":
+        for factor, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+            if abs(value) >= factor:
+                return f"{_significant(value / factor)} {name}"
+        return f"{value:.0f} bytes"
+    return f"{_significant(value)} {unit}"
+
+
+def _significant(value: float) -> str:
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    if abs(value) < 1:
+        return f"{value:.{2 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
+    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
+
+
+def summary(found: Mapping[str, Any] | None, unit: str) -> str:
+    """Print one arm's figures: the median, "< x" where any lies below the counter's resolution, or "not measured"."""
+    if found is None:
+        return NOT_MEASURED
+    if found["less_than"] is not None:
+        return f"< {quantity(found['less_than'], unit)}"
+    return quantity(found["median"], unit)
+
+
+def spread(found: Mapping[str, Any] | None, unit: str) -> str:
+    """Print the smallest and largest figure of an arm, or that there is one observation."""
+    if found is None or found["less_than"] is not None or found["min"] is None:
+        return "-"
+    if found["n"] == 1:
+        return "one observation"
+    return f"{quantity(found['min'], unit)} to {quantity(found['max'], unit)}"
+
+
+def figure(found: Mapping[str, Any], unit: str) -> str:
+    """Print one trial's figure."""
+    if found["less_than"] is not None:
+        return f"< {quantity(found['less_than'], unit)}"
+    return quantity(found["value"], unit)
+
+
+def ratio(value: float | None) -> str:
+    """Print serverless / server."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def interval(found: Mapping[str, Any] | None) -> str:
+    """Print the bounds of an interval of a ratio."""
+    return "-" if found is None else f"{found['low']:.3f} to {found['high']:.3f}"
+
+
+def probability(value: float | None) -> str:
+    """Print a p value."""
+    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def verdict(metric: Mapping[str, Any]) -> str:
+    """Print a metric's verdict, or that it is shown and not tested."""
+    if metric["verdict"] is not None:
+        return str(metric["verdict"])
+    return "not tested" if metric["role"] == Role.SHOWN else "no verdict"
+
+
+def what_it_is(run: Run) -> str:
+    """Say in one sentence what was compared with what."""
+    platforms = run["platform"]
+    if set(platforms.values()) == {"process"}:
+        if len(platforms) == len(Arm):
+            return (
+                "Embedded: the function's process against the server's process on one machine, "
+                "without gateway, watchdog or cluster."
+            )
+        whose = "server's" if Arm.SERVER in platforms else "function's"
+        return f"Embedded: the {whose} process on one machine, without gateway, watchdog or cluster."
+    described = [f"the {arm} arm on platform {platforms[arm]}" for arm in ("serverless", "server") if arm in platforms]
+    return f"This run measured {' against '.join(described)}."
+
+
+def status_sentence(run: Run) -> str | None:
+    """Say what the run is where it is not simply complete and valid."""
+    if run["status"] == Status.INTERRUPTED:
+        return (
+            "This run was interrupted: what was measured until then is shown, and nothing is compared. "
+            f"Resume it with: ansible-playbook benchmark.yml -e resume={run['run_id']}"
+        )
+    if not run["valid"]:
+        count = len(run["invalid_reasons"])
+        return (
+            f"This run is INVALID, for {count} {'reason' if count == 1 else 'reasons'} listed below: its figures are "
+            "shown as "
+            "they were measured, and nothing is compared."
+        )
+    if run["status"] == Status.ONE_ARM:
+        (arm,) = run["platform"]
+        other = next(name for name in Arm if name != arm)
+        beside = (
+            f" The {other} arm's figures are those of run {run['base_run']}, not interleaved with this one."
+            if run["base_run"]
+            else ""
+        )
+        return f"Only the {arm} arm was measured: a valid run, without a verdict.{beside}"
+    return None
+
+
+def headline(metric: Mapping[str, Any], margin: float) -> str:
+    """Say what the primary metric shows: the effect first, then the interval, its level and n."""
+    title = metric["title"]
+    word = metric["verdict"]
+    if word is None:
+        measured = [f"{arm} {summary(metric[arm], metric['unit'])}" for arm in Arm if metric[arm] is not None]
+        return f"{title}, no verdict: {', '.join(measured)} (medians over loads); {metric['reason']}."
+    if word in (Verdict.NOT_MEASURED, Verdict.NOT_VALID):
+        return f"{title}: {word}; {metric['reason']}."
+    change = abs(metric["ratio"] - 1)
+    direction = "less" if metric["ratio"] < 1 else "more"
+    time = " time" if metric["unit"] == "s" else ""
+    effect = f"takes {percent(change, 1)} {direction}{time} than the server arm"
+    found = metric["interval"]
+    evidence = f"ratio {metric['ratio']:.3f}"
+    if found is not None:
+        evidence += f", {percent(found['level'], 1)} interval {found['low']:.3f} to {found['high']:.3f}"
+    evidence += f", {metric['n']} {'block' if metric['n'] == 1 else 'blocks'} of each arm"
+    if word == Verdict.EQUIVALENT:
+        return (
+            f"{title}: equivalent. No difference beyond the margin of {percent(margin)} between the arms ({evidence})."
+        )
+    if word == Verdict.INCONCLUSIVE:
+        return f"{title}: inconclusive. Whether the arms differ cannot be told from this run ({evidence})."
+    if word == Verdict.TOO_FEW_BLOCKS:
+        return f"{title}: too few blocks for a verdict: {metric['reason']} ({evidence})."
+    return f"{title}: serverless is {word}. It {effect} ({evidence})."
+
+
+def primary(run: Run) -> Mapping[str, Any]:
+    """Give the run's primary metric."""
+    return next(metric for metric in run["metrics"] if metric["primary"])
+
+
+def opening(run: Run) -> Sequence[str]:
+    """Give the sentences every report begins with."""
+    status = status_sentence(run)
+    return [
+        what_it_is(run),
+        *([status] if status else []),
+        *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
+    ]
