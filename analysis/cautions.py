@@ -69,19 +69,6 @@ def _one_evaluation(run: RunFolder) -> str:
     return f"One evaluation alone took: {', '.join(found)}." if found else "One evaluation alone was not measured."
 
 
-def _unequal_loads(run: RunFolder) -> Iterator[Remark]:
-    """Loads sized by a probe differ in their requests, and with them by how much of the load queues."""
-    counts = sorted({requests for _, requests in _loads(run)})
-    if len(counts) > 1:
-        largest = _queue_factor(counts[-1]) / _queue_factor(counts[0]) - 1
-        yield Remark(
-            Caution.UNEQUAL_LOADS,
-            f"The loads were sized by a probe and have {counts[0]} to {counts[-1]} requests. The first request of a "
-            "load "
-            f"runs alone, so that this alone can change a mean by up to {percent(largest, 1)}.",
-        )
-
-
 def _loads(run: RunFolder) -> list[tuple[str, int]]:
     """Give the trial id and the requests planned of every load that was measured."""
     found = [
@@ -187,7 +174,6 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _standins,
     _base,
     _queued,
-    _unequal_loads,
     _client_share,
     _shared_cpus,
     _tool_disagrees,

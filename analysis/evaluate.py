@@ -80,7 +80,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         raise RunUnreadable(f"the profile's primary metric {primary!r} is not one of: {known}")
     own = _records(run)
     beside = _beside(run, base) if base is not None else []
-    checks = parity.checks([*own, *beside], sized=_sized(run))
+    checks = parity.checks([*own, *beside])
     status = validity.status_of(run)
     problems = _problems(run, own)
     context = _Context(
@@ -328,11 +328,7 @@ def _data(trial: PlannedTrial, facts: Mapping[str, Any], window: watched.Window 
 
 def _problems(run: RunFolder, own: Sequence[Record]) -> list[validity.Problem]:
     """List the reasons against a run by its own records; a base run never makes it INVALID."""
-    return validity.problems(run, parity.checks(own, sized=_sized(run)), rebuild.problems(run))
-
-
-def _sized(run: RunFolder) -> bool:
-    return bool(run.plan["profile"]["run"]["load"].get("at_least_seconds"))
+    return validity.problems(run, parity.checks(own), rebuild.problems(run))
 
 
 def _beside(run: RunFolder, base: RunFolder) -> list[Record]:

@@ -15,7 +15,6 @@ from analysis.run_store import PlannedTrial
 from analysis.schema import Arm, Kind
 
 EXACT = "exact"
-REQUESTS = "requests of a load"
 ACCURACIES = ("accuracy", "accuracy before a load", "accuracy after a load")
 EFFECTIVE_CORES_TOLERANCE = 0.10
 
@@ -112,20 +111,16 @@ CONDITIONS = (
     _Condition("test images", Kind.START, _startup("answer", "total")),
     _Condition("Python", Kind.START, _effective("python")),
     _Condition("package versions", Kind.START, _effective("packages")),
-    _Condition(REQUESTS, Kind.LOAD, _option_of_ab("-n")),
+    _Condition("requests of a load", Kind.LOAD, _option_of_ab("-n")),
     _Condition("concurrency of a load", Kind.LOAD, _option_of_ab("-c")),
     _Condition("keep-alive", Kind.LOAD, _keepalive),
 )
 
 
-def checks(records: Iterable[Record], *, sized: bool = False) -> list[Check]:
-    """Check every condition over the trials that are not discarded; one arm alone has its values listed.
-
-    Where loads are ``sized`` to last long enough, their number of requests is no condition: a faster arm gets more.
-    """
+def checks(records: Iterable[Record]) -> list[Check]:
+    """Check every condition over the trials that are not discarded; one arm alone has its values listed."""
     counted = [(trial, record["facts"]) for trial, record in records if not trial.discarded]
-    conditions = [condition for condition in CONDITIONS if not (sized and condition.name == REQUESTS)]
-    done = [check for condition in conditions if (check := _exact(condition, counted)) is not None]
+    done = [check for condition in CONDITIONS if (check := _exact(condition, counted)) is not None]
     return [*done, _effective_cores(counted)]
 
 

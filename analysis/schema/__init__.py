@@ -93,7 +93,6 @@ class Caution(StrEnum):
     CLIENT_CPU_SHARE = "client_cpu_share"
     CLIENT_SHARES_CPUS = "client_shares_cpus"
     QUEUED_REQUESTS = "queued_requests"
-    UNEQUAL_LOADS = "unequal_loads"
     TOOL_DISAGREES = "tool_disagrees"
     HOST_BUSY_BEFORE = "host_busy_before"
     STAND_IN = "stand_in"

@@ -281,35 +281,15 @@ def test_a_failure_before_the_run_was_resumed_is_over(run_folder: Path) -> None:
     assert "resumed" in {caution["code"] for caution in run["warnings"]}
 
 
-def test_sized_loads_may_differ_in_requests_and_say_so(tmp_path: Path) -> None:
-    folder = SyntheticRun(requests=20).write(tmp_path)
-    plan = json.loads((folder / "plan.json").read_text("utf-8"))
-    plan["profile"]["run"]["load"]["at_least_seconds"] = 5
-    (folder / "plan.json").write_text(json.dumps(plan), "utf-8")
-    other = SyntheticRun(requests=24, run_id="20261125T220000Z-000002").write(tmp_path)
-    for path in (other / "raw").glob("b02-serverless-load*"):
-        (folder / "raw" / path.name).write_bytes(path.read_bytes())
-    record = json.loads((other / "raw" / f"{LOAD}.json").read_text("utf-8"))
-    planned = next(trial for trial in plan["trials"] if trial["id"] == LOAD)
-    (folder / "raw" / f"{LOAD}.json").write_text(json.dumps({**record, "trial": planned}), "utf-8")
-    run = evaluate(read_run(folder))
-    assert run["valid"], run["invalid_reasons"]
-    (remark,) = [caution["message"] for caution in run["warnings"] if caution["code"] == "unequal_loads"]
-    assert "20 to 24 requests" in remark and "0.9 %" in remark
-    plan["profile"]["run"]["load"]["at_least_seconds"] = None
-    (folder / "plan.json").write_text(json.dumps(plan), "utf-8")
-    assert {found["code"] for found in evaluate(read_run(folder))["invalid_reasons"]} == {Reason.PARITY_FAILED}
-
-
-GARBAGE = (None, -1, 1e308, "x", [], {}, [[1, 2]], True, float("nan"))
-
-
 def places(found: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Give the path of every value, those inside long lists left out."""
     inner = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
     if isinstance(found, list) and len(found) > 12:
         return []
     return [path for key, value in inner for path in ((*before, key), *places(value, (*before, key)))]
+
+
+GARBAGE = (None, -1, 1e308, "x", [], {}, [[1, 2]], True, float("nan"))
 
 
 @pytest.mark.parametrize("seed", range(4))

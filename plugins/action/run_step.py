@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps a run's journal and raw records on the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+# Ansible ships module_utils to targets; on the controller the package is found beside this plugin.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _MODULE_UTILS not in sys.path:
+    sys.path.append(_MODULE_UTILS)
+
+from evenkeel import journal, plan  # noqa: E402
+
+DOCUMENTATION = r"""
+module: run_step
+short_description: Writes a step of a run into its journal, and what it measured into its raw records
+description:
+  - Runs on the controller, whatever host the task is for.
+  - At the begin of a trial it returns a line that says where the run is; the callback plugin prints it.
+options:
+  run_dir:
+    description: The run's folder.
+    type: path
+    required: true
+  event:
+    description: What happened. V(reported) is no step of the run and leaves its journal alone.
+    type: str
+    required: true
+    choices: [run_begun, run_resumed, step_begun, step_done, step_failed, run_finished, reported]
+  step:
+    description: A trial's id, or V(run).
+    type: str
+    required: true
+  facts:
+    description: What a trial that is done measured; kept as C(raw/<step>.json).
+    type: dict
+  texts:
+    description: Raw outputs to keep beside it, by file ending; an empty one is left out.
+    type: dict
+  expected_seconds:
+    description: How long a sort of trial takes where none was done yet, for the time to go.
+    type: dict
+  message:
+    description: Why a step failed.
+    type: str
+  closing:
+    description: What came of the run, for a person; the callback plugin prints it after the recap.
+    type: str
+author: Evenkeel contributors (@evenkeel)
+"""
+
+EXAMPLES = r"""
+- name: Write down that it begins
+  run_step:
+    run_dir: results/20260101T000000Z-abcdef
+    event: step_begun
+    step: b01-server-load
+"""
+
+RETURN = r"""
+done:
+  description:
+    - The trials that need not be repeated.
+    - What was recorded of a turn that was broken off is kept in C(raw/superseded/).
+  returned: when a run is resumed
+  type: list
+  elements: str
+progress:
+  description: Where the run is, for a person.
+  returned: at the begin of a trial
+  type: str
+"""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file in one step: it is there whole, or not at all.
+
+    Raises:
+        OSError: it could not be written; nothing of it stays behind.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def set_aside(raw: Path, trials: list[str]) -> None:
+    """Moves what is recorded of ``trials`` into a new folder under ``raw/superseded/``; nothing is overwritten.
+
+    Raises:
+        OSError: it could not be moved.
+    """
+    files = [file for trial in trials for file in raw.glob(f"{trial}.*")]
+    if not files:
+        return
+    past = raw / "superseded"
+    past.mkdir(exist_ok=True)
+    attempt = past / str(len(list(past.iterdir())) + 1)
+    attempt.mkdir()
+    for file in files:
+        file.rename(attempt / file.name)
+
+
+class ActionModule(ActionBase):
+    """The action of run_step."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Carry out the task."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={
+                "run_dir": {"type": "path", "required": True},
+                "event": {"type": "str", "required": True, "choices": [*journal.EVENTS, "reported"]},
+                "step": {"type": "str", "required": True},
+                "facts": {"type": "dict"},
+                "texts": {"type": "dict"},
+                "expected_seconds": {"type": "dict"},
+                "message": {"type": "str"},
+                "closing": {"type": "str"},
+            }
+        )
+        result["changed"] = False
+        if self._task.check_mode:
+            return result
+        try:
+            self._record(arguments, result)
+        except OSError as error:
+            raise AnsibleActionFail(
+                f"The run's record could not be written: {error}. What was measured before is kept in "
+                f"{arguments['run_dir']}; make room or give write permission, then resume the run."
+            ) from error
+        return result
+
+    def _record(self, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        if arguments["closing"]:
+            result["closing"] = arguments["closing"]
+        if arguments["event"] == "reported":
+            return
+        folder, event, step = Path(arguments["run_dir"]), arguments["event"], arguments["step"]
+        path = str(folder / "journal.jsonl")
+        details = {"message": arguments["message"]} if arguments["message"] else {}
+        trials = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["trials"]
+        trial = next((each for each in trials if each["id"] == step), None)
+        if event == "step_done" and trial is not None:
+            begun = journal.last_begun(journal.read(path), step)
+            for ending, text in (arguments["texts"] or {}).items():
+                if text:
+                    write_whole(folder / "raw" / f"{step}.{ending}", text)
+            record = {
+                "trial": trial,
+                "begun_utc": begun["utc"] if begun else None,
+                "ended_utc": journal.utc_now(),
+                "facts": arguments["facts"] or {},
+            }
+            write_whole(folder / "raw" / f"{step}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
+        if event == "run_resumed":
+            recorded = {file.stem for file in (folder / "raw").glob("*.json")}
+            result["done"] = plan.finished(trials, recorded)
+            set_aside(folder / "raw", [each["id"] for each in trials if each["id"] not in result["done"]])
+        journal.append(path, event, step, **details)
+        records = journal.read(path)
+        result["run"] = {"dir": str(folder), "id": folder.name, "event": event, "step": step}
+        if event == "step_begun" and trial is not None:
+            result["run"]["arm"] = trial["arm"]
+            taken = journal.durations(records)
+            remaining = journal.remaining_seconds(trials, taken, arguments["expected_seconds"] or {})
+            elapsed = records[-1]["monotonic_seconds"] - self._begun(records)
+            result["progress"] = journal.progress_line(trial, trials, elapsed, remaining)
+
+    @staticmethod
+    def _begun(records: list[dict[str, Any]]) -> float:
+        """When this sitting began: the monotonic clock does not go on over a reboot, nor over a night between two."""
+        begins = [record for record in records if record["event"] in ("run_begun", "run_resumed")]
+        return float(begins[-1]["monotonic_seconds"])

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""library/manifest.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def run(load_module: Callable[[str], Any], run_module: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    return lambda args, **how: run_module(load_module("manifest"), args, **how)
+
+
+def test_an_entry_is_written_before_the_thing_exists_and_only_once(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    args = {
+        "path": str(tmp_path / "m.json"),
+        "role": "r",
+        "entries": [{"kind": "path", "name": str(tmp_path / "made")}],
+    }
+    assert run(args)["changed"]
+    (tmp_path / "made").mkdir()
+    again = run(args)
+    assert not again["changed"]
+    assert [entry["existed_before"] for entry in again["entries"]] == [False]
+
+
+def test_what_was_there_is_marked(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    entries = [
+        {"kind": "path", "name": str(tmp_path)},
+        {"kind": "package", "name": "base-files"},
+        {"kind": "package", "name": "no-such"},
+    ]
+    result = run({"path": str(tmp_path / "m.json"), "role": "r", "entries": entries})
+    assert [entry["existed_before"] for entry in result["entries"]] == [True, True, False]
+
+
+def test_check_mode_writes_nothing(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    args = {"path": str(tmp_path / "m.json"), "role": "r", "entries": [{"kind": "path", "name": "/x"}]}
+    assert run(args, check_mode=True)["changed"]
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_it_reads_without_entries(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    result = run({"path": str(tmp_path / "m.json")})
+    assert (result["changed"], result["entries"]) == (False, [])
+
+
+def test_entries_need_their_role(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    result = run({"path": str(tmp_path / "m.json"), "entries": [{"kind": "path", "name": "/x"}]})
+    assert result["failed"] and "role" in result["msg"]
+
+
+def test_a_damaged_manifest_is_named(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"schema_version": 9, "entries": []}))
+    result = run({"path": str(tmp_path / "m.json")})
+    assert result["failed"] and "schema version 9" in result["msg"]

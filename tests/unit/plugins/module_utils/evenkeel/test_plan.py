@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""evenkeel.plan: the order of a run's trials."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from evenkeel.plan import block_orders, finished, trial_plan, turns
+from hypothesis import given
+from hypothesis import strategies as st
+
+BOTH = {"server": {"host": "s", "load_host": "s"}, "serverless": {"host": "f", "load_host": "l"}}
+DEMO = {"trained_starts": 1, "loading_starts": 6, "blocks": 6, "idle_windows": 2}
+
+
+@given(st.integers(0, 2**31), st.integers(0, 20))
+def test_either_arm_goes_first_equally_often(seed: int, pairs: int) -> None:
+    orders = block_orders(["a", "b"], 2 * pairs, random.Random(seed))
+    assert Counter(order[0] for order in orders) == Counter({"a": pairs, "b": pairs} if pairs else {})
+    for first, second in zip(orders[::2], orders[1::2], strict=True):
+        assert first == second[::-1]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 21))
+def test_a_block_holds_each_arm_once(seed: int, blocks: int) -> None:
+    orders = block_orders(["a", "b"], blocks, random.Random(seed))
+    assert len(orders) == blocks
+    assert all(sorted(order) == ["a", "b"] for order in orders)
+
+
+def test_the_seed_decides_the_order() -> None:
+    assert trial_plan(DEMO, BOTH, 7) == trial_plan(DEMO, BOTH, 7)
+    assert len({str(trial_plan(DEMO, BOTH, seed)) for seed in range(20)}) > 10
+
+
+def test_the_demo_counts_what_its_profile_says() -> None:
+    trials = trial_plan(DEMO, BOTH, 1)
+    counted = Counter((trial["arm"], trial["kind"], trial["mode"]) for trial in trials if trial["counted"])
+    for arm in BOTH:
+        assert counted[arm, "start", "train"] == 1
+        assert counted[arm, "start", "load"] == 6
+        assert counted[arm, "idle", None] == 2
+        assert counted[arm, "load", None] == 6
+    assert [trial["order"] for trial in trials] == list(range(1, len(trials) + 1))
+    assert len({trial["id"] for trial in trials}) == len(trials)
+
+
+def test_every_turn_begins_with_a_start_of_its_own_arm() -> None:
+    trials = [trial for trial in trial_plan(DEMO, BOTH, 3) if trial["block"]]
+    turns: list[list[str]] = []
+    for trial in trials:
+        if trial["kind"] == "start":
+            turns.append([])
+        turns[-1].append(trial["arm"])
+    assert len(turns) == 12
+    assert all(len(set(turn)) == 1 for turn in turns)
+
+
+def test_an_arm_that_trains_first_starts_once_for_the_page_cache() -> None:
+    trials = trial_plan(DEMO, BOTH, 1)
+    assert [trial["mode"] for trial in trials[:4]] == ["imports", "imports", "train", "train"]
+    assert not any(trial["counted"] for trial in trials[:2])
+
+
+def test_without_trained_starts_the_blocks_come_at_once() -> None:
+    assert trial_plan({**DEMO, "trained_starts": 0}, BOTH, 1)[0]["id"].startswith("b01-")
+
+
+def test_only_the_first_starts_and_windows_are_counted() -> None:
+    trials = trial_plan({**DEMO, "loading_starts": 3, "blocks": 10, "idle_windows": 1}, BOTH, 1)
+    starts = [trial for trial in trials if trial["mode"] == "load"]
+    assert len(starts) == 20
+    assert {trial["block"] for trial in starts if trial["counted"]} == {1, 2, 3}
+    assert [trial["block"] for trial in trials if trial["kind"] == "idle"] == [1, 1]
+
+
+def test_one_arm_alone() -> None:
+    trials = trial_plan(DEMO, {"server": BOTH["server"]}, 1)
+    assert {trial["arm"] for trial in trials} == {"server"}
+    assert {trial["host"] for trial in trials} == {"s"}
+
+
+@pytest.mark.parametrize(
+    ("run", "arms", "named"),
+    [(DEMO, {}, "arms"), (DEMO, {"other": BOTH["server"]}, "other"), ({**DEMO, "blocks": 0}, BOTH, "blocks: got 0")],
+)
+def test_what_cannot_be_planned_is_refused(run: dict[str, int], arms: dict[str, dict[str, str]], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        trial_plan(run, arms, 1)
+
+
+def test_a_turn_is_one_life_of_a_service() -> None:
+    lives = turns(trial_plan(DEMO, BOTH, 1))
+    assert [len(life) for life in lives] == [1] * 4 + [3] * 4 + [2] * 8
+    assert all(life[0]["kind"] == "start" for life in lives)
+
+
+def test_a_broken_turn_is_not_finished() -> None:
+    trials = trial_plan({**DEMO, "trained_starts": 0}, {"server": BOTH["server"]}, 1)
+    recorded = [trial["id"] for trial in trials[:5]]
+    assert finished(trials, recorded) == [trial["id"] for trial in trials[:3]]
+    assert finished(trials, [trial["id"] for trial in trials]) == [trial["id"] for trial in trials]
+    assert finished(trials, []) == []

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Every role: its defaults and its argument specs name the same variables with the same values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+
+
+def read(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specs_are_the_defaults(role: str) -> None:
+    specs = read(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]
+    documented = {name: option["default"] for name, option in specs["options"].items()}
+    assert documented == read(ROOT / "roles" / role / "defaults" / "main.yml")
+    assert specs["short_description"]
+    assert all(option["description"] and option["type"] for option in specs["options"].values())
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "settings"])
+def test_a_roles_variables_bear_its_name(role: str) -> None:
+    """The public ones are those of settings; report.yml's `run` is the one exception, a command's only option."""
+    names = [*read(ROOT / "roles" / role / "defaults" / "main.yml"), *read(ROOT / "roles" / role / "vars" / "main.yml")]
+    assert [name for name in names if not name.startswith(f"{role}_") and (role, name) != ("report", "run")] == []
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role.startswith("platform_")])
+def test_a_platform_keeps_the_contract(role: str) -> None:
+    tasks = {path.name for path in (ROOT / "roles" / role / "tasks").iterdir()}
+    assert tasks >= {"deploy.yml", "configure.yml", "start.yml", "stop.yml", "describe.yml", "absent.yml"}
+
+
+def test_no_task_asks_for_a_platform_by_name() -> None:
+    asking = [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "roles").rglob("*.yml"))
+        if any(line.strip().startswith("when:") and "platform ==" in line for line in path.read_text().splitlines())
+    ]
+    assert asking == []
