@@ -75,7 +75,7 @@ def test_damage_is_a_checksum_mismatch_and_preparing_again_repairs_it(folder: Pa
     assert load_prepared(folder).name == "synthetic"
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "sample.png"])
 @pytest.mark.parametrize("size", [None, 0, 20, 100])
 def test_a_missing_or_cut_file_is_one_clear_error(folder: Path, name: str, size: int | None) -> None:
     if size is None:
