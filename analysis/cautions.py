@@ -14,6 +14,7 @@ from analysis.run_store import RunFolder
 from analysis.schema import Arm, Caution, Kind
 
 MOST_CLIENT_SHARE = 0.02
+MOST_BUSY_BEFORE = 0.1  # of a host's CPUs; ansible-playbook itself takes a few percent
 
 
 @dataclass(frozen=True)
@@ -133,15 +134,15 @@ def _busy_before(run: RunFolder) -> Iterator[Remark]:
     """Hosts of the inventory that are one machine, by its boot id, are remarked on once."""
     busy: dict[str, list[str]] = {}
     for name, facts in sorted(run.hosts.items()):
-        load, cpus = number_at(facts, "load1").value, number_at(facts, "cpu_count").value
-        if load is not None and cpus is not None and load > cpus:
+        cores, cpus = number_at(facts, "busy_cores").value, number_at(facts, "cpu_count").value
+        if cores is not None and cpus is not None and cores > MOST_BUSY_BEFORE * cpus:
             busy.setdefault(str(facts.get("host_boot_id") or name), []).append(name)
     for names in busy.values():
         facts = run.hosts[names[0]]
         yield Remark(
             Caution.HOST_BUSY_BEFORE,
-            f"{' and '.join(names)} had a load average of {facts['load1']:g} on {facts['cpu_count']} CPUs before the "
-            "run: stop what else runs there and repeat.",
+            f"{' and '.join(names)} kept {facts['busy_cores']:.2g} of {facts['cpu_count']} CPUs busy with both arms "
+            "stopped: end what else runs there and repeat.",
         )
 
 

@@ -31,7 +31,7 @@ options:
     type: str
   duration_seconds:
     description:
-      - How long to watch, counted from the first good frame.
+      - How long to watch, counted from the first frame, with which the first good one's interval begins.
       - Exactly one of O(duration_seconds) and O(stop_file) is needed to record.
     type: float
   stop_file:
@@ -39,7 +39,7 @@ options:
     type: path
   ready_file:
     description:
-      - A file made when the first good frame is in and the counters run, for a load that waits for it.
+      - A file made when the first frame is in and the counters run, for a load that waits for it.
       - It must not exist at the beginning.
     type: path
   interval_seconds:
@@ -135,7 +135,7 @@ ansible_facts:
           type: str
           returned: always
         window:
-          description: Begin (first good frame) and end of the watch on the monotonic clock, and what ended it.
+          description: Begin (first frame) and end of the watch on the monotonic clock, and what ended it.
           type: dict
           returned: always
         frames:

@@ -20,6 +20,10 @@ options:
     type: list
     elements: str
     default: []
+  busy_seconds:
+    description: Over how many seconds to see how busy the CPUs are; not at all with 0.
+    type: float
+    default: 0
   ports:
     description: TCP ports whose listener is wanted.
     type: list
@@ -49,7 +53,7 @@ ansible_facts:
       description: >-
         The machine; sizes in bytes. C(state_home) is where the toolkit keeps what it makes, C(commands) maps a name to
         its path or null, C(ports) a port to its listener (C(pid), C(command)) or null, C(free_bytes) a path to the
-        space left there.
+        space left there, and C(busy_cores) is null without O(busy_seconds).
       returned: always
       type: dict
       sample: {cpu_count: 2, memory_bytes: 4294967296, state_home: /var/lib/evenkeel}
@@ -70,12 +74,15 @@ def main():
         argument_spec={
             "paths": {"type": "list", "elements": "path", "default": []},
             "commands": {"type": "list", "elements": "str", "default": []},
+            "busy_seconds": {"type": "float", "default": 0},
             "ports": {"type": "list", "elements": "int", "default": []},
         },
         supports_check_mode=True,
     )
     facts = machine.describe(module.params["paths"], module.params["commands"])
     facts["ports"] = {str(port): listener(port) for port in module.params["ports"]}
+    seconds = module.params["busy_seconds"]
+    facts["busy_cores"] = machine.sample_busy_cores(seconds) if seconds > 0 else None
     module.exit_json(changed=False, ansible_facts={"machine": facts})
 
 

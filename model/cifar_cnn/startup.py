@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from cifar_cnn import checkpoint
+from cifar_cnn.allocator import keep_freed_memory
 from cifar_cnn.classifier import Classifier
 from cifar_cnn.datasets.arrays import ImageArrays
 from cifar_cnn.datasets.prepared import load_prepared
@@ -32,6 +33,7 @@ def start_up(settings: Settings, service_dir: Path, data_dir: Path, lifecycle: L
     Sets PyTorch's thread count for the calling thread, which must be the one that computes later. A trained model is
     saved into `service_dir` where that can be written. Raises a subclass of ModelError.
     """
+    keep_freed_memory()
     torch.set_num_threads(settings.compute_threads or granted_cpus())
     lifecycle.enter(Phase.DATA)
     arrays = read_data(settings, data_dir)

@@ -37,6 +37,9 @@ ROWS, COLUMNS = 60, 240
 # A frame is complete after this much silence, or a fourth of the interval where that is less.
 FRAME_SILENCE_SECONDS = 0.25
 
+# The first frame samples 75 ms and is dropped; the second one is good.
+FEWEST_FRAMES = 2
+
 PROBE_DEADLINE_SECONDS = 10
 EXIT_GRACE_SECONDS = 2.0
 INSTALL_HINT = "install the package htop: apt-get install htop (Debian, Ubuntu) or dnf install htop (Fedora, RHEL)"
@@ -338,7 +341,8 @@ def record(
     """Run htop until the watch is over and return the recording.
 
     ``resolve`` names the root processes, again after each restart. htop's private home is made in ``temporary_dir``.
-    The first good frame, the second one drawn, makes the watch ready. Raises WatchError where htop ends by itself or
+    The first frame makes the watch ready: it is dropped, and the next one's interval begins with it. Raises
+    WatchError where htop ends by itself or
     draws nothing in time, ProcessNotFound where the processes do not run.
     """
     own_cpu_before = time.process_time()
@@ -353,7 +357,7 @@ def record(
             htop_cpu_seconds = terminal.close()
     recorder.drop_open_frame()
     recorder.sample_cpu()
-    if watch.ready_monotonic_seconds is None:
+    if len(recorder.screens) < FEWEST_FRAMES:
         raise WatchError(
             f"htop drew {len(recorder.screens)} frames until the {watch.ended_by} ended the watch, "
             "and the first good one is the second; give it more time"
@@ -380,14 +384,15 @@ def record(
 
 def _fill(recorder: Recorder, terminal: Terminal, watch: Watch) -> None:
     next_sample = monotonic() + COUNTER_INTERVAL_SECONDS
-    while not watch.over():
+    # A load that is over at once still gets one frame that is good.
+    while not watch.over() or (len(recorder.screens) < FEWEST_FRAMES and not watch.expired()):
         data = terminal.read(min(COUNTER_INTERVAL_SECONDS / 2, next_sample - monotonic()))
         if data is None:
             drawn = b"".join(recorder.screens)[-500:].decode(errors="replace")
             raise WatchError(f"htop ended by itself after {len(recorder.screens)} frames; the last it wrote: {drawn!r}")
         if data:
             recorder.receive(data)
-        if recorder.complete_frame() and len(recorder.screens) == 2:
+        if recorder.complete_frame() and len(recorder.screens) == 1:
             watch.ready()
         if monotonic() >= next_sample:
             recorder.sample_cpu()

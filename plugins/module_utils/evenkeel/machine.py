@@ -8,6 +8,7 @@ import os
 import platform
 import pwd
 import shutil
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,24 @@ def cgroup_version(mounts: str) -> str:
     if "cgroup" in kinds:
         return "hybrid" if "cgroup2" in kinds else "v1"
     return "v2" if "cgroup2" in kinds else "none"
+
+
+def busy_cores(before: str, after: str, hertz: int) -> float:
+    """CPU seconds that something ran for, between two readings of /proc/stat's first line, steal included; proc(5)."""
+
+    def running(line: str) -> int:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in line.split()[1:9])
+        return user + nice + system + irq + softirq + steal
+
+    return (running(after) - running(before)) / hertz
+
+
+def sample_busy_cores(seconds: float) -> float:
+    """How many cores this machine kept busy over the next ``seconds``, whoever did it."""
+    before, begin = _read("/proc/stat").splitlines()[0], time.monotonic()
+    time.sleep(seconds)
+    after, end = _read("/proc/stat").splitlines()[0], time.monotonic()
+    return busy_cores(before, after, os.sysconf("SC_CLK_TCK")) / (end - begin)
 
 
 def _read(path: str) -> str:

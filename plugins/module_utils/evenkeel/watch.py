@@ -90,7 +90,7 @@ class Watch:
         self.ended_by: str | None = None
 
     def ready(self) -> None:
-        """Say that the first good frame is in: the duration runs from here, and the ready file is made."""
+        """Say that what is watched is seen from now on: the duration runs from here, and the ready file is made."""
         if self.ready_monotonic_seconds is not None:
             return
         self.ready_monotonic_seconds = monotonic()
@@ -98,10 +98,14 @@ class Watch:
             with open(self._ready_file, "w", encoding="utf-8"):
                 pass
 
+    def expired(self) -> bool:
+        """Whether its own deadline has passed."""
+        return self._deadline.expired()
+
     def over(self) -> bool:
         """Whether the watch has ended."""
         if self.ended_by is None:
-            if self._deadline.expired():
+            if self.expired():
                 self.ended_by = "deadline"
             elif self._stop_file is not None and os.path.exists(self._stop_file):
                 self.ended_by = "stop_file"
@@ -114,7 +118,7 @@ class Watch:
         return self.ended_by is not None
 
     def window(self) -> dict[str, Any]:
-        """``{start_monotonic_seconds, end_monotonic_seconds, ended_by}``: from the first good frame until now."""
+        """``{start_monotonic_seconds, end_monotonic_seconds, ended_by}``: from ready until now."""
         return {
             "start_monotonic_seconds": self.ready_monotonic_seconds,
             "end_monotonic_seconds": monotonic(),

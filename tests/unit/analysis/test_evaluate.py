@@ -189,14 +189,14 @@ def test_a_record_gives_reason_to_remark(run_folder: Path, change: dict[tuple[st
 
 def test_a_machine_that_was_busy_is_remarked_on_once(run_folder: Path) -> None:
     for name in ("local", "other"):
-        facts = {"load1": 2.8, "cpu_count": 2, "host_boot_id": "one machine"}
+        facts = {"busy_cores": 0.9, "cpu_count": 2, "host_boot_id": "one machine"}
         write_json(run_folder / "raw" / f"host-{name}.json", facts)
     (remark,) = [
         caution["message"]
         for caution in evaluate(read_run(run_folder))["warnings"]
         if caution["code"] == Caution.HOST_BUSY_BEFORE
     ]
-    assert remark.startswith("local and other had a load average of 2.8 on 2 CPUs")
+    assert remark.startswith("local and other kept 0.9 of 2 CPUs busy")
 
 
 def test_stand_ins_are_said_in_every_report(run_folder: Path) -> None:
