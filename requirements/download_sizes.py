@@ -33,9 +33,8 @@ def main() -> None:
     """Print a JSON object: each lock's name, and the megabytes (1,000,000 bytes) it fetches."""
     with ThreadPoolExecutor(8) as pool:
         sizes = {lock.name: round(sum(pool.map(size_of, files_of(lock))) / 1e6) for lock in map(Path, sys.argv[1:])}
-    print(
-        json.dumps({"python": "%d.%d" % sys.version_info[:2], "platform": sys.platform, "megabytes": sizes}, indent=1)
-    )
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    print(json.dumps({"python": python, "platform": sys.platform, "megabytes": sizes}, indent=1))
 
 
 if __name__ == "__main__":

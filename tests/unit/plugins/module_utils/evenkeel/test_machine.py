@@ -57,3 +57,9 @@ def test_this_machine() -> None:
     assert facts["commands"]["sh"] and facts["commands"]["no-such-program"] is None
     assert facts["memory_bytes"] > 2**28
     assert facts["free_bytes"]["/"] > 0
+
+
+def test_busy_cores_are_cpu_seconds_of_everyone() -> None:
+    before, after = "cpu  100 0 50 900 10 1 2 3 0 0", "cpu  300 0 150 1000 20 1 2 3 0 0"
+    assert machine.busy_cores(before, after, 100) == 3.0
+    assert 0 <= machine.sample_busy_cores(0.05) <= 2 * (os.cpu_count() or 1)
