@@ -107,5 +107,5 @@ class CallbackModule(DefaultCallback):
             f"What was measured is kept in {self._run['dir']}.\n"
             f"  to go on:              ansible-playbook benchmark.yml -e resume={identity}\n"
             f"  to see what is there:  ansible-playbook report.yml -e run={identity}\n"
-            f"  to stop both arms:     ansible-playbook site.yml --tags stop"
+            f"  to stop both arms:     ansible-playbook stop.yml"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.sgd import sgd
 
 from cifar_cnn.network import CifarCnn
 
@@ -21,12 +22,29 @@ MOMENTUM = 0.9
 
 class Recipe:
     def __init__(self, network: CifarCnn, total_steps: int) -> None:
-        """The rate stays the same whatever `total_steps` is."""
-        self._optimiser = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True)
+        """The rate stays the same whatever `total_steps` is.
+
+        PyTorch's own function of SGD, not its class: the class imports torch._dynamo at its first step, seconds in which
+        nothing is trained.
+        """
+        self._parameters = list(network.parameters())
+        self._momenta: list[Tensor | None] = [None] * len(self._parameters)
 
     def step(self, forward: Forward, images: Tensor, labels: Tensor) -> float:
-        self._optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss = functional.cross_entropy(forward(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not annotate it
-        self._optimiser.step()
+        with torch.no_grad():
+            sgd(
+                self._parameters,
+                [parameter.grad for parameter in self._parameters if parameter.grad is not None],
+                self._momenta,
+                weight_decay=0,
+                momentum=MOMENTUM,
+                lr=LEARNING_RATE,
+                dampening=0,
+                nesterov=True,
+                maximize=False,
+            )
         return loss.item()

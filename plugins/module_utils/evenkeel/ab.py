@@ -57,7 +57,7 @@ SAMPLES_LIMIT = 100  # up to here the CSV's 101 rows hold every single time
 CLOCK_TOLERANCE = 0.01  # of the wall seconds
 CLOCK_FLOOR_SECONDS = 0.5  # ab's time leaves out its own start and end, some 10 ms, many more on a busy machine
 STEP_FLOOR_SECONDS = 0.001  # resolution of ab's time
-SIZING_RESERVE = 1.1  # a sized load is planned this much longer, so that a faster answer does not make it too short
+SIZING_RESERVE = 1.05  # a sized load is planned this much longer, so that a faster answer does not make it too short
 
 # `requests` beside `planned`: what only a report can tell.
 REQUEST_COUNTS = (
