@@ -5,10 +5,12 @@
 
 PYTHON ?= python3
 VENV := .venv
+# What uv downloads stays in this folder too, and is linked from here into every environment.
+export UV_CACHE_DIR ?= $(CURDIR)/.uv-cache
 DEV := .venv-dev
 MEGABYTES = $(shell $(PYTHON) -c 'import json, sys; print(json.load(open("requirements/sizes.json"))["megabytes"]["$(1).txt"])')
 # Hashes are required of every package; uv comes with pip, everything else with uv.
-INSTALL = $(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/tools.txt \
+INSTALL = $(1)/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes --requirement requirements/tools.txt \
 	&& $(1)/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python $(1)/bin/python $(2)
 
 .DEFAULT_GOAL := help

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleActionFail
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -143,3 +144,24 @@ def test_what_is_finished_is_not_repeated(act: Callable[..., dict[str, Any]], fo
     (folder / "raw" / "b01-serverless-load.json").write_text("{}")
     assert act("run_resumed")["done"] == ["b01-serverless-load"]
     assert (folder / "raw" / "b01-serverless-load.json").exists()
+
+
+def test_its_arguments_are_the_documented_ones(
+    plugin: ModuleType, monkeypatch: pytest.MonkeyPatch, load_module: Callable[[str], ModuleType]
+) -> None:
+    monkeypatch.setattr(plugin.ActionBase, "run", lambda self, tmp, task_vars: {})
+    taken: dict[str, Any] = {}
+
+    def validate(argument_spec: dict[str, Any]) -> tuple[None, dict[str, Any]]:
+        taken.update(argument_spec)
+        return None, {}
+
+    action = object.__new__(plugin.ActionModule)
+    action._task = SimpleNamespace(check_mode=True, args={})
+    action.validate_argument_spec = validate
+    action.run()
+    documented = yaml.safe_load(load_module("run_step").DOCUMENTATION)["options"]
+    assert {
+        name: {key: value for key, value in option.items() if key != "description"}
+        for name, option in documented.items()
+    } == taken
