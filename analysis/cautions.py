@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from analysis import watched
 from analysis.figures import lookup, number_at, percent
@@ -93,17 +94,44 @@ def _client_share(run: RunFolder) -> Iterator[Remark]:
     shares: list[tuple[float, str]] = []
     for trial in run.trials:
         facts = run.records.get(trial.id, {}).get("facts", {})
-        cores = lookup(facts, "ab_benchmark", "client", "cpu_cores")
+        cores = _measuring_cores(facts)
         service = watched.mean_cores(facts, watched.load_window(facts)).value if trial.kind is Kind.LOAD else None
-        if isinstance(cores, int | float) and service:
+        if service:
             shares.append((cores / service, trial.id))
     if shares and max(shares)[0] > MOST_CLIENT_SHARE:
         share, where = max(shares)
         yield Remark(
             Caution.CLIENT_CPU_SHARE,
-            f"The load generator used up to {percent(share, 1)} of the service's CPU time ({where}), above "
-            f"{percent(MOST_CLIENT_SHARE)}: "
-            "run it on a load host of its own.",
+            f"The load generator and the watchers used up to {percent(share, 1)} of the service's CPU time ({where}), "
+            f"above {percent(MOST_CLIENT_SHARE)}: what they take is missing to the service, in both arms alike.",
+        )
+
+
+def _measuring_cores(facts: Mapping[str, Any]) -> float:
+    """The mean CPU cores that the load generator and the watchers used themselves, as far as they said it."""
+    generator = lookup(facts, "ab_benchmark", "client", "cpu_cores")
+    total = float(generator) if isinstance(generator, int | float) else 0.0
+    for watcher in ("htop", "docker_stats"):
+        used = lookup(facts, watcher, "client", "cpu_seconds")
+        begin = lookup(facts, watcher, "window", "start_monotonic_seconds")
+        end = lookup(facts, watcher, "window", "end_monotonic_seconds")
+        if all(isinstance(value, int | float) for value in (used, begin, end)) and end > begin:
+            total += used / (end - begin)
+    return total
+
+
+def _watcher_failed(run: RunFolder) -> Iterator[Remark]:
+    failures = {
+        trial.id: failure
+        for trial in run.trials
+        if isinstance(failure := lookup(run.records.get(trial.id, {}), "facts", "htop_failure"), str)
+    }
+    if failures:
+        first = next(iter(failures.values()))
+        yield Remark(
+            Caution.WATCHER_FAILED,
+            f"The watcher gave no figures in {', '.join(failures)}, so that CPU and memory are not measured there: "
+            f"{first}",
         )
 
 
@@ -178,6 +206,7 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _client_share,
     _shared_cpus,
     _tool_disagrees,
+    _watcher_failed,
     _busy_before,
     _uncommitted,
     _resumed,

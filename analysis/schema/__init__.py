@@ -94,6 +94,7 @@ class Caution(StrEnum):
     CLIENT_SHARES_CPUS = "client_shares_cpus"
     QUEUED_REQUESTS = "queued_requests"
     TOOL_DISAGREES = "tool_disagrees"
+    WATCHER_FAILED = "watcher_failed"
     HOST_BUSY_BEFORE = "host_busy_before"
     STAND_IN = "stand_in"
     UNCOMMITTED_CHANGES = "uncommitted_changes"

@@ -65,13 +65,11 @@ def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], se
             }
         )
 
-    trained = int(run["trained_starts"])
-    if trained:
-        for arm in block_orders(names, 1, generator)[0]:
-            add(f"w01-{arm}-imports", arm, "start", block=None, mode="imports", counted=False)
-        for number, order in enumerate(block_orders(names, trained, generator), 1):
-            for arm in order:
-                add(f"s{number:02}-{arm}-train", arm, "start", block=None, mode="train", counted=True)
+    for arm in block_orders(names, 1, generator)[0]:
+        add(f"w01-{arm}-imports", arm, "start", block=None, mode="imports", counted=False)
+    for number, order in enumerate(block_orders(names, int(run["trained_starts"]), generator), 1):
+        for arm in order:
+            add(f"s{number:02}-{arm}-train", arm, "start", block=None, mode="train", counted=True)
     for block, order in enumerate(block_orders(names, int(run["blocks"]), generator), 1):
         for arm in order:
             counted = block <= int(run["loading_starts"])

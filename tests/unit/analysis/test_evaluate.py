@@ -176,7 +176,9 @@ def test_a_cluster_run_claims_nothing_of_the_kind(evaluated: Make) -> None:
     ("change", "code"),
     [
         ({("ab_benchmark", "client", "cpu_cores"): 0.1}, Caution.CLIENT_CPU_SHARE),
+        ({("htop", "client", "cpu_seconds"): 0.5}, Caution.CLIENT_CPU_SHARE),
         ({("htop", "proc_check", "passed"): False}, Caution.TOOL_DISAGREES),
+        ({("htop_failure",): "htop ended by itself"}, Caution.WATCHER_FAILED),
     ],
 )
 def test_a_record_gives_reason_to_remark(run_folder: Path, change: dict[tuple[str, ...], object], code: str) -> None:
