@@ -13,6 +13,10 @@ MEGABYTES = $(shell $(PYTHON) -c 'import json, sys; print(json.load(open("requir
 INSTALL = $(1)/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes --requirement requirements/tools.txt \
 	&& $(1)/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python $(1)/bin/python $(2)
 
+# A locale that every system has (ansible refuses one that is not generated), and this folder's own settings.
+export LC_ALL := C.UTF-8
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
 .DEFAULT_GOAL := help
 .PHONY: help demo venv test lint lock lock-cpu reset
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m analysis report RUN_DIR`` and ``python -m analysis latest RESULTS_DIR``.
 
-Exit codes: 0 for a valid run, ``inconclusive`` included; 2 where the run is INVALID or cannot be used.
+Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, its verdict on standard output;
+3 where the command could not do its work: a wrong command line, a folder or a base run that cannot be used, a failing
+disk, no run for ``latest``. Then standard error says why.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from analysis import report, run_store
 from analysis.errors import RunUnreadable
@@ -18,26 +21,33 @@ from analysis.render.terminal import terminal
 
 VALID = 0
 NOT_VALID = 2
+NOT_USABLE = 3
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that leaves argparse's own exit code, 2, to INVALID runs."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(NOT_USABLE, f"{self.prog}: error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis", description="Evaluate a run of Evenkeel from its files."
-    )
+    parser = _Parser(prog="python -m analysis", description="Evaluate a run of Evenkeel from its files.")
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("report", help="write run.json and every report of a run, and print its verdict")
-    build.add_argument("run_dir", type=Path, help="a folder under results/ that holds a plan.json")
+    build.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
     latest = commands.add_parser("latest", help="let results/latest name the newest complete, valid run of both arms")
-    latest.add_argument("results_dir", type=Path, help="the folder that holds the runs")
+    latest.add_argument("folder", metavar="RESULTS_DIR", type=Path, help="the folder that holds the runs")
     options = parser.parse_args(arguments)
     try:
-        return _report(options.run_dir) if options.command == "report" else _latest(options.results_dir)
+        return _report(options.folder) if options.command == "report" else _latest(options.folder)
     except RunUnreadable as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: cannot write the report: {error.filename}: {error.strerror}", file=sys.stderr)
-    return NOT_VALID
+        print(f"error: {options.folder} cannot be read or written: {error}", file=sys.stderr)
+    return NOT_USABLE
 
 
 def _report(folder: Path) -> int:
@@ -53,7 +63,7 @@ def _latest(results: Path) -> int:
         print(
             f"error: no complete, valid run of both arms under {results}; make one with benchmark.yml", file=sys.stderr
         )
-        return NOT_VALID
+        return NOT_USABLE
     print(newest)
     return VALID
 

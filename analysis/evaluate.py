@@ -11,7 +11,7 @@ from typing import Any
 
 from evenkeel.counters import Figure
 
-from analysis import cautions, normalise, parity, rebuild, validity, verdict, watched
+from analysis import base_run, cautions, normalise, parity, rebuild, validity, verdict, watched
 from analysis.errors import RunUnreadable
 from analysis.figures import ABSENT, lookup
 from analysis.metrics import BY_NAME, REGISTRY, Metric, Role, role_of
@@ -72,7 +72,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
 
     ``base`` is the run that the plan's ``base_run`` names: its other arm is set beside this run's one arm, without a
     verdict. Raises RunUnreadable where the profile names a primary metric that does not exist, or the base run does not
-    fit.
+    fit: it is INVALID, measured something else, or on unequal ground.
     """
     primary = run.plan["profile"]["run"]["primary"]
     if primary not in BY_NAME or BY_NAME[primary].words is None:
@@ -83,6 +83,9 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
     checks = parity.checks([*own, *beside])
     status = validity.status_of(run)
     problems = _problems(run, own)
+    # A run that is INVALID by itself is shown so: its own reasons tell more than its distance to another run.
+    if base is not None and not problems:
+        _refuse(base, [problem.message for problem in validity.of_parity(checks)])
     context = _Context(
         primary=primary,
         margin=run.plan["profile"]["run"]["margin"],
@@ -346,7 +349,16 @@ def _beside(run: RunFolder, base: RunFolder) -> list[Record]:
         raise RunUnreadable(
             f"the base run {base.plan['run_id']} is INVALID ({against[0].code}); name a valid run as base_run, or none"
         )
+    _refuse(base, base_run.differences(run, base, own=run.trials[0].arm, other=other[0][0].arm))
     return other
+
+
+def _refuse(base: RunFolder, differences: Sequence[str]) -> None:
+    if differences:
+        raise RunUnreadable(
+            f"the base run {base.plan['run_id']} cannot be set beside this run: {'; '.join(differences)}; "
+            "name another base_run, or none"
+        )
 
 
 def _records(run: RunFolder) -> list[Record]:

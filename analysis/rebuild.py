@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Recomputes every load from ab's own output and compares it with the recorded facts.
+"""Recomputes every load from ab's own output, and checks the files beside a record by the checksum in it.
 
 A report must follow from the raw files: facts that do not are a reason against the run.
 """
@@ -8,7 +8,8 @@ A report must follow from the raw files: facts that do not are a reason against 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from evenkeel import ab
@@ -23,16 +24,30 @@ RELATIVE_TOLERANCE = 1e-9
 
 
 def problems(run: RunFolder) -> list[Problem]:
-    """List where the facts of a load do not follow from its raw files, one problem a load."""
+    """List where what is recorded of a trial is not what its raw files hold, one problem a trial."""
+    checksums = {file.path: file.sha256 for file in run.files}
     found = []
     for trial in run.trials:
-        facts = run.records.get(trial.id, {}).get("facts", {}).get("ab_benchmark")
-        if trial.kind is not Kind.LOAD or not isinstance(facts, Mapping):
-            continue
-        differences = list(_differences(run, trial, facts))
-        if differences:
+        record = run.records.get(trial.id, {})
+        differences = list(_changed(trial, record.get("artifacts", ()), checksums))
+        facts = lookup(record, "facts", "ab_benchmark")
+        if trial.kind is Kind.LOAD and isinstance(facts, Mapping):
+            differences.extend(_differences(run, trial, facts))
+        if differences and not trial.discarded:
             found.append(Problem(Reason.RAW_MISMATCH, "; ".join(differences), trial.id))
     return found
+
+
+def _changed(
+    trial: PlannedTrial, artifacts: Iterable[Mapping[str, str]], checksums: Mapping[str, str]
+) -> Iterator[str]:
+    """Say which of the files that were brought from the trial's host are missing or are not what was made there."""
+    for artifact in artifacts:
+        path = f"raw/{trial.id}.{PurePosixPath(artifact['path']).name}"
+        if path not in checksums:
+            yield f"{path} is missing, though its record names it"
+        elif checksums[path] != artifact["sha256"]:
+            yield f"the SHA-256 of {path} is {checksums[path]}; its record says {artifact['sha256']}"
 
 
 def _differences(run: RunFolder, trial: PlannedTrial, facts: Mapping[str, Any]) -> Iterator[str]:

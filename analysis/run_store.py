@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evenkeel import journal
 from evenkeel.watch import merge_long_lists
 
 from analysis.errors import RunUnreadable
@@ -82,8 +83,10 @@ class RunFolder:
 def read_run(folder: Path) -> RunFolder:
     """Read ``plan.json``, ``journal.jsonl`` and ``raw/`` of a run folder.
 
-    A trial record that is no JSON object is listed in ``unreadable``, so that the rest of the run can still be shown.
-    Raises RunUnreadable when the folder or its plan cannot be used.
+    A trial record that is no JSON object is listed in ``unreadable``, so that the rest of the run can still be shown;
+    a broken line of the journal is passed over.
+
+    Raises RunUnreadable when the folder or its plan cannot be used, OSError when a file in it cannot be read.
     """
     if not folder.is_dir():
         raise RunUnreadable(f"there is no run folder {folder}; name a folder under results/ that holds a plan.json")
@@ -108,7 +111,7 @@ def read_run(folder: Path) -> RunFolder:
         trials=trials,
         records=records,
         unreadable=unreadable,
-        journal=_read_journal(folder / "journal.jsonl"),
+        journal=tuple(journal.read(str(folder / "journal.jsonl"))),
         hosts={
             path.name.removeprefix("host-").removesuffix(".json"): _read_object(path)
             for path in sorted(folder.glob("raw/host-*.json"))
@@ -188,6 +191,12 @@ def _read_plan(path: Path) -> dict[str, Any]:
     strangers = sorted({trial["arm"] for trial in plan["trials"]} - set(plan["arms"]))
     if strangers:
         raise RunUnreadable(f"{path} plans trials of the arm {strangers[0]}, which its arms do not describe")
+    alone = next(iter(plan["arms"])) if len(plan["arms"]) == 1 else None
+    if plan["only_arm"] != alone:
+        raise RunUnreadable(
+            f"{path} says only_arm {plan['only_arm']} and describes {' and '.join(sorted(plan['arms']))}; "
+            "a plan is never edited by hand"
+        )
     return plan
 
 
@@ -226,26 +235,6 @@ def _read_object(path: Path) -> dict[str, Any]:
 def _refuse_constant(name: str) -> None:
     """Refuse NaN and Infinity, which Python writes and no other reader of JSON takes."""
     raise ValueError(f"{name} is no JSON value")
-
-
-def _read_journal(path: Path) -> tuple[Mapping[str, Any], ...]:
-    if not path.is_file():
-        return ()
-    lines = path.read_text("utf-8", errors="replace").splitlines()
-    events: list[Mapping[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            event = json.loads(line, parse_constant=_refuse_constant)
-        except ValueError as error:
-            if number == len(lines):
-                break  # a run that was killed may have been writing its last line
-            raise RunUnreadable(
-                f"{path}, line {number} is not JSON ({error}); a journal is only appended to"
-            ) from error
-        if not isinstance(event, dict):
-            raise RunUnreadable(f"{path}, line {number} must hold a JSON object; got {type(event).__name__}")
-        events.append(event)
-    return tuple(events)
 
 
 def _raw_files(folder: Path) -> Iterable[RawFile]:

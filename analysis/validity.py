@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
+
+from evenkeel.plan import trial_plan
 
 from analysis import parity, watched
 from analysis.figures import lookup, percent
@@ -43,20 +46,23 @@ class Problem:
 
 
 def status_of(run: RunFolder) -> Status:
-    """Say how far the run came; it is interrupted where trials are missing and it failed or never finished."""
+    """Say how far the run came: interrupted where trials are missing and its last sitting failed or never finished."""
     missing = any(trial.id not in run.records for trial in run.trials)
-    if missing and (
-        _failure(run) is not None or not any(event.get("event") == "run_finished" for event in run.journal)
-    ):
+    finished = any(event.get("event") == "run_finished" for event in _last_sitting(run))
+    if missing and (_failure(run) is not None or not finished):
         return Status.INTERRUPTED
-    return Status.ONE_ARM if len({trial.arm for trial in run.trials}) < len(Arm) else Status.COMPLETE
+    return Status.ONE_ARM if run.plan["only_arm"] is not None else Status.COMPLETE
+
+
+def _last_sitting(run: RunFolder) -> list[Mapping[str, Any]]:
+    """Give the journal's events since the run was last begun or resumed: what ended a sitting before is over."""
+    before = [index for index, event in enumerate(run.journal) if event.get("event") in ("run_begun", "run_resumed")]
+    return list(run.journal[before[-1] + 1 :] if before else run.journal)
 
 
 def _failure(run: RunFolder) -> str | None:
-    """Give the message of the last failed step since the run was begun or resumed; None where none failed."""
-    for event in reversed(run.journal):
-        if event.get("event") in ("run_begun", "run_resumed"):
-            return None
+    """Give the message of the last sitting's last failed step; None where none failed."""
+    for event in reversed(_last_sitting(run)):
         if event.get("event") == "step_failed":
             return str(event.get("message") or f"step {event.get('step')} failed")
     return None
@@ -74,13 +80,31 @@ def problems(run: RunFolder, checks: Sequence[parity.Check], rebuilt: Iterable[P
         message = f"{done} of {len(run.trials)} trials were measured before the run ended"
         failure = _failure(run)
         found.append(Problem(Reason.RUN_INTERRUPTED, f"{message}: {failure}" if failure else message))
+    found.extend(_of_plan(run))
     for trial in run.trials:
         found.extend(_of_trial(run, trial, status))
     found.extend(_of_instances(run))
     found.extend(rebuilt)
     # What an interrupted run did not come to record is no difference between the arms.
-    found.extend(_of_parity(check for check in checks if check.recorded or status != Status.INTERRUPTED))
+    found.extend(of_parity(check for check in checks if check.recorded or status != Status.INTERRUPTED))
     return found
+
+
+def _of_plan(run: RunFolder) -> Iterator[Problem]:
+    """Plan the run again from its own seed: an order that the seed does not give was not drawn by it."""
+    seed = run.plan["seed"]
+    again = trial_plan(run.plan["profile"]["run"], run.plan["arms"], seed)
+    no_trial: dict[str, Any] = {}
+    for number, (recorded, given) in enumerate(zip_longest(run.plan["trials"], again, fillvalue=no_trial), start=1):
+        if recorded == given:
+            continue
+        here, there = recorded.get("id", "none"), given.get("id", "none")
+        message = f"trial {number} of the plan is {here}; its profile, arms and seed {seed} give {there}"
+        if here == there:
+            keys = sorted(key for key in {*recorded, *given} if recorded.get(key) != given.get(key))
+            message += f" with another {' and '.join(keys)}"
+        yield Problem(Reason.PLAN_MISMATCH, message)
+        return
 
 
 def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[Problem]:
@@ -192,7 +216,8 @@ def _instances(facts: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(probe for probe in probes if isinstance(probe, str)))
 
 
-def _of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:
+def of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:
+    """Give a problem for each check that found the ground unequal."""
     for check in checks:
         if check.equal is not False:
             continue

@@ -27,6 +27,10 @@ options:
   facts:
     description: What a trial that is done measured; kept as C(raw/<step>.json).
     type: dict
+  artifacts:
+    description: Files that belong to it and were brought beside it, each with C(path) on its host and C(sha256).
+    type: list
+    elements: dict
   texts:
     description: Raw outputs to keep beside it, by file ending; an empty one is left out.
     type: dict

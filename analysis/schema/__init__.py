@@ -73,6 +73,7 @@ class Reason(StrEnum):
     """Why a run is INVALID."""
 
     RUN_INTERRUPTED = "run_interrupted"
+    PLAN_MISMATCH = "plan_mismatch"
     TRIAL_MISSING = "trial_missing"
     RECORD_UNUSABLE = "record_unusable"
     TRIAL_MISMATCH = "trial_mismatch"

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +17,8 @@ from cifar_cnn.errors import SettingsError
 from cifar_cnn.recipes import RECIPES
 
 SCHEMA_VERSION = 1
+SERVICE_DIR = "EVENKEEL_SERVICE_DIR"
+"""The environment variable with the folder of service.json and model.pt."""
 START_MODES = ("train", "load")
 DEFAULT_REQUEST_THREADS = 8
 RESERVED_THREADS = 2
@@ -128,19 +129,3 @@ def read_settings(path: Path) -> Settings:
     except OSError as error:
         raise SettingsError(f"cannot read the settings {path}: {error.strerror}; deploy the service again") from error
     return parse_settings(text, str(path))
-
-
-SERVICE_DIR = "EVENKEEL_SERVICE_DIR"
-"""The environment variable with the folder of service.json and model.pt."""
-
-
-def request_threads() -> int:
-    """Returns how many threads a server in front of the service shall have, from EVENKEEL_SERVICE_DIR's service.json.
-
-    With settings that cannot be used it is the default: the server must come up, because the service says what is
-    wrong over HTTP.
-    """
-    try:
-        return read_settings(Path(os.environ.get(SERVICE_DIR, "."), "service.json")).request_threads
-    except SettingsError:
-        return DEFAULT_REQUEST_THREADS

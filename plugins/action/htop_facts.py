@@ -61,6 +61,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Returns the module's result, with facts in place of the recording."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            result.update(self._answer(task_vars))
+        except AnsibleActionFail as error:
+            # A result, since the task's failed_when does not see an exception: what ran beside the watcher may be kept.
+            result.update(failed=True, msg=str(error))
+        return result
+
+    def _answer(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         job = self._task.args.get("recording")
         if job is None:
             answer = self._record(task_vars)
@@ -70,11 +78,10 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"recording must be the registered result of an htop_facts task, not {type(job).__name__}: {job!r:.200}"
             )
-        result.update(answer)
-        recording = result.pop("recording", None)
-        if recording is not None and not result.get("failed"):
-            result.update(self._facts(recording))
-        return result
+        recording = answer.pop("recording", None)
+        if recording is not None and not answer.get("failed"):
+            answer.update(self._facts(recording))
+        return answer
 
     def _record(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         wrap_async = bool(self._task.async_val) and not self._connection.has_native_async

@@ -72,6 +72,7 @@ class ActionModule(ActionBase):
                 "event": {"type": "str", "required": True, "choices": [*journal.EVENTS, "reported"]},
                 "step": {"type": "str", "required": True},
                 "facts": {"type": "dict"},
+                "artifacts": {"type": "list", "elements": "dict"},
                 "texts": {"type": "dict"},
                 "expected_seconds": {"type": "dict"},
                 "message": {"type": "str"},
@@ -110,6 +111,7 @@ class ActionModule(ActionBase):
                 "begun_utc": begun["utc"] if begun else None,
                 "ended_utc": journal.utc_now(),
                 "facts": arguments["facts"] or {},
+                "artifacts": arguments["artifacts"] or [],
             }
             write_whole(folder / "raw" / f"{step}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
         if event == "run_resumed":
@@ -118,9 +120,12 @@ class ActionModule(ActionBase):
             set_aside(folder / "raw", [each["id"] for each in trials if each["id"] not in result["done"]])
         journal.append(path, event, step, **details)
         records = journal.read(path)
+        # Which arm may be running is known from the trial begun last, also between two trials.
+        begun = {record["step"] for record in records if record["event"] == "step_begun"}
+        last = max((each for each in trials if each["id"] in begun), key=lambda each: each["order"], default=None)
         result["run"] = {"dir": str(folder), "id": folder.name, "event": event, "step": step}
+        result["run"]["arm"] = last["arm"] if last else None
         if event == "step_begun" and trial is not None:
-            result["run"]["arm"] = trial["arm"]
             taken = journal.durations(records)
             remaining = journal.remaining_seconds(trials, taken, arguments["expected_seconds"] or {})
             elapsed = records[-1]["monotonic_seconds"] - self._begun(records)

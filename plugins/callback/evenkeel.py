@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import atexit
+import shlex
 from typing import TYPE_CHECKING, Any
 
+from ansible import constants as C
+from ansible import context
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 if TYPE_CHECKING:
@@ -38,6 +41,24 @@ QUIET_ACTIONS = frozenset(
     f"ansible.builtin.{name}"
     for name in ("assert", "include_role", "include_tasks", "set_fact", "validate_argument_spec")
 )
+
+
+def _command(playbook: str, **variables: str) -> str:
+    """A command line for ``playbook`` with this one's inventory, hosts and variables, and with ``variables``."""
+    chosen = context.CLIARGS
+    words = ["ansible-playbook"]
+    for inventory in chosen.get("inventory") or ():
+        if inventory not in C.DEFAULT_HOST_LIST:
+            words += ["-i", inventory]
+    words.append(playbook)
+    if chosen.get("subset"):
+        words += ["--limit", chosen["subset"]]
+    for given in chosen.get("extra_vars") or ():
+        if not given.startswith("resume="):
+            words += ["-e", given]
+    for name, value in variables.items():
+        words += ["-e", f"{name}={value}"]
+    return shlex.join(words)
 
 
 class CallbackModule(DefaultCallback):
@@ -100,12 +121,12 @@ class CallbackModule(DefaultCallback):
     def _say_what_was_left(self) -> None:
         if self._run is None:
             return
-        arm, identity = self._run.get("arm"), self._run["id"]
+        arm, identity = self._run["arm"], self._run["id"]
         left = f"The {arm} arm may still be running; the other one is stopped." if arm else "It had started no arm."
         self._display.display(
             f"\nThe run {identity} was interrupted at step {self._run['step']}. {left}\n"
             f"What was measured is kept in {self._run['dir']}.\n"
-            f"  to go on:              ansible-playbook benchmark.yml -e resume={identity}\n"
-            f"  to see what is there:  ansible-playbook report.yml -e run={identity}\n"
-            f"  to stop both arms:     ansible-playbook stop.yml"
+            f"  to go on:              {_command('benchmark.yml', resume=identity)}\n"
+            f"  to see what is there:  {_command('report.yml', run=identity)}\n"
+            f"  to stop both arms:     {_command('stop.yml')}"
         )

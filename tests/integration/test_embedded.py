@@ -216,7 +216,8 @@ def test_one_arm_alone_is_measured_and_compared_with_nothing(toolkit: Toolkit) -
     run = run_json(toolkit.newest_run())
     assert (run["status"], run["valid"]) == ("one_arm", True)
     assert all(metric["verdict"] is None for metric in run["metrics"])
-    assert toolkit.ask("serverless", "/ready")["instance_id"] == other
+    # The other arm was stopped for the time of the run, and runs again.
+    assert toolkit.ask("serverless", "/ready?wait=20")["instance_id"] != other
     assert (toolkit.results / "latest").resolve() == latest
 
 
@@ -241,7 +242,7 @@ def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) 
     shown += process.communicate(timeout=60)[0]
     folder = toolkit.newest_run()
     assert process.returncode not in (0, None)
-    assert f"ansible-playbook benchmark.yml -e resume={folder.name}" in shown
+    assert f" -e resume={folder.name}" in shown
     kept = {path.name for path in (folder / "raw").iterdir()}
     told = toolkit.play("report", run=folder.name)
     assert told.returncode == 2

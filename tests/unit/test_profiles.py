@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.metrics import REGISTRY
+
 PROFILES = sorted((Path(__file__).resolve().parents[2] / "profiles").glob("*.yml"))
 
 
@@ -41,6 +43,11 @@ def test_the_counts_are_those_of_the_design() -> None:
         (run["trained_starts"], run["loading_starts"], run["blocks"], run["idle_seconds"])
         for run in (counts["demo"], counts["paper"], counts["thorough"])
     ] == [(1, 6, 6, 5), (1, 3, 10, 60), (3, 20, 20, 60)]
+
+
+def test_the_metrics_that_a_profile_may_choose_are_those_that_are_tested() -> None:
+    settings = yaml.safe_load((PROFILES[0].parents[1] / "roles" / "settings" / "vars" / "main.yml").read_text())
+    assert settings["settings_primary_metrics"] == [metric.name for metric in REGISTRY if metric.words]
 
 
 def test_the_paper_loads_as_the_study_did() -> None:

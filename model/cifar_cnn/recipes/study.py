@@ -24,10 +24,10 @@ class Recipe:
     def __init__(self, network: CifarCnn, total_steps: int) -> None:
         """The rate stays the same whatever `total_steps` is.
 
-        PyTorch's own function of SGD, not its class: the class imports torch._dynamo at its first step, seconds in which
-        nothing is trained.
+        PyTorch's own function of SGD, not its class: the class imports torch._dynamo at its first step, seconds in
+        which nothing is trained.
         """
-        self._parameters = list(network.parameters())
+        self._parameters: list[Tensor] = list(network.parameters())
         self._momenta: list[Tensor | None] = [None] * len(self._parameters)
 
     def step(self, forward: Forward, images: Tensor, labels: Tensor) -> float:

@@ -23,6 +23,8 @@ def utc_now() -> str:
 def append(path: str, event: str, step: str, **details: Any) -> dict[str, Any]:
     """Adds one line and waits until it is on disk; returns the record.
 
+    Where a full disk or a crash cut the last line short, the record begins a line of its own all the same.
+
     Raises:
         ValueError: an event that is not one of EVENTS.
         OSError: the line could not be written.
@@ -30,22 +32,35 @@ def append(path: str, event: str, step: str, **details: Any) -> dict[str, Any]:
     if event not in EVENTS:
         raise ValueError(f"event: got {event}, expected one of {', '.join(EVENTS)}")
     record = {"utc": utc_now(), "monotonic_seconds": time.monotonic(), "event": event, "step": step, **details}
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record, sort_keys=True) + "\n")
+    line = json.dumps(record, sort_keys=True).encode() + b"\n"
+    with open(path, "a+b") as stream:
+        if stream.seek(0, os.SEEK_END) > 0:
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                line = b"\n" + line
+        stream.write(line)
         stream.flush()
         os.fsync(stream.fileno())
     return record
 
 
 def read(path: str) -> list[dict[str, Any]]:
-    """The records, oldest first; an absent journal has none, and a last line that a crash cut short is passed over."""
+    """The records, oldest first; an absent journal has none, and a line that was cut short costs no other line."""
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             lines = stream.read().split("\n")
     except FileNotFoundError:
         return []
-    # Whatever follows the last line feed was cut short; each whole line was written by append().
-    return [json.loads(line) for line in lines[:-1] if line]
+    return [record for record in map(_record, lines) if record is not None]
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """The record on a line; None where it holds none, as a part of a JSON object is no JSON."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def last_begun(records: Iterable[Mapping[str, Any]], step: str) -> Mapping[str, Any] | None:

@@ -428,12 +428,6 @@ def host_memory(proc_root: str = "/proc") -> dict[str, int]:
     return {"total_bytes": values["MemTotal"], "available_bytes": values["MemAvailable"]}
 
 
-def load_average(proc_root: str = "/proc") -> tuple[float, float, float]:
-    """Load averages over 1, 5 and 15 minutes."""
-    one, five, fifteen = (_read_text(proc_root, "loadavg") or "").split()[:3]
-    return float(one), float(five), float(fifteen)
-
-
 def host_cpu_seconds(proc_root: str = "/proc") -> tuple[float, float]:
     """(busy, total) CPU seconds of the whole host since boot; idle, I/O wait and stolen time are not busy."""
     fields = (_read_text(proc_root, "stat") or "").partition("\n")[0].split()

@@ -33,18 +33,9 @@ PID_FILE_WAIT_SECONDS = 2
 """How long after the first answers the service's process id may still be unwritten."""
 GONE_SECONDS = 10
 """For how long a service that had replied may refuse connections: what keeps it has restarted it by then, or never."""
+ENDS_BEFORE_REPLY = 3
+"""How many of the service's processes may end before the first reply: what keeps it starts it anew in vain by then."""
 TAIL_CHARACTERS = 4000
-
-INVALID_CODES = (
-    "clock_differs",
-    "instance_changed",
-    "not_new",
-    "process_unknown",
-    "restarted",
-    "wrong_answer",
-    "wrong_evaluation",
-)
-"""Each reason in invalid_reasons begins with one of these and a colon."""
 
 
 class StartupFailed(Exception):
@@ -290,6 +281,8 @@ class Probe:
     attempts: int = 0
     last_seen: str = "no connection was tried"
     replied: bool = False
+    stale_pid: int | None = None
+    ended: set[int] = field(default_factory=set)
     went_away: str | None = None
     refused_since: float | None = None
 
@@ -309,12 +302,22 @@ class Probe:
             answer = http.request(method, self.plan.address(path), body=body, timeout_seconds=timeout)
         except http.RequestFailed as failure:
             self.last_seen = failure.message
-            if self.replied and failure.kind in {"refused", "reset"}:
+            if not self.replied:
+                self._note_end()
+            elif failure.kind in {"refused", "reset"}:
                 self._note_absence(failure)
             return None
         self.replied, self.refused_since = True, None
         self.last_seen = f"{method} {path} -> {answer.status} {_shown(answer.body)}"
         return answer
+
+    def _note_end(self) -> None:
+        """Raises StartupFailed where the pid file has named ENDS_BEFORE_REPLY processes that have ended."""
+        pid = named_pid(self.plan.pid_file)
+        if pid is not None and pid != self.stale_pid and procfs.status(pid) is None:
+            self.ended.add(pid)
+        if len(self.ended) >= ENDS_BEFORE_REPLY:
+            self._fail(f"The service was started {len(self.ended)} times and ended each time before its first reply")
 
     def _note_absence(self, failure: http.RequestFailed) -> None:
         now = monotonic()
@@ -404,6 +407,15 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 def _shown(body: bytes) -> str:
     return body[:300].decode("utf-8", errors="replace").strip()
+
+
+def named_pid(pid_file: str | None) -> int | None:
+    """The process id in the file, whether or not that process lives; None where there is none."""
+    try:
+        with open(pid_file or "", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def log_size(path: str | None) -> int:
@@ -549,12 +561,12 @@ def measure(plan: Plan) -> dict[str, Any]:
     """
     old = find_old_instance(plan)
     stop(plan, old)
-    log_offset = log_size(plan.log_path)
+    log_offset, stale_pid = log_size(plan.log_path), named_pid(plan.pid_file)
     boot_id = host_boot_id()
     deadline = Deadline(plan.deadline_seconds)
     command = StartCommand(plan.start_argv)
     try:
-        return _observe(plan, old, Probe(plan, command, deadline, log_offset), boot_id)
+        return _observe(plan, old, Probe(plan, command, deadline, log_offset, stale_pid=stale_pid), boot_id)
     except procfs.ProcessNotFound as gone:
         raise StartupFailed(
             f"The service's process ended while it was being measured: {gone}",

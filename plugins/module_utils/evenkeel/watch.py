@@ -109,6 +109,9 @@ class Watch:
                 self.ended_by = "deadline"
             elif self._stop_file is not None and os.path.exists(self._stop_file):
                 self.ended_by = "stop_file"
+            elif self._stop_file is not None and not os.path.isdir(os.path.dirname(self._stop_file)):
+                # Whoever made the folder has cleared it away: nobody is left to make the file.
+                self.ended_by = "folder_gone"
             elif (
                 self._duration is not None
                 and self.ready_monotonic_seconds is not None

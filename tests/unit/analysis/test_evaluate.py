@@ -15,7 +15,7 @@ from analysis.metrics import BY_NAME, REGISTRY
 from analysis.report import build
 from analysis.run_store import read_run
 from analysis.schema import Caution, Status, Verdict, first_violation
-from tests.unit.fixtures.runs.generator import SyntheticRun, change_record, write_json
+from tests.unit.fixtures.runs.generator import SyntheticRun, change_json, change_plan, change_record, write_json
 
 Make = Callable[..., dict[str, Any]]
 
@@ -161,6 +161,70 @@ def test_a_base_run_that_does_not_fit_is_refused(tmp_path: Path, spoil: str) -> 
     run = SyntheticRun(run_id="20261125T220000Z-000002", arms=arms, base_run="20261124T220000Z-000001").write(tmp_path)
     with pytest.raises(RunUnreadable, match="000001"):
         build(run)
+
+
+BASE, OWN = "20261124T220000Z-000001", "20261125T220000Z-000002"
+
+
+def beside(results: Path) -> tuple[Path, Path]:
+    """A run of both arms, and a run of the server alone that names it as its base."""
+    base = SyntheticRun(run_id=BASE).write(results)
+    return base, SyntheticRun(run_id=OWN, arms=("server",), base_run=BASE).write(results)
+
+
+def other_service(base: Path) -> None:
+    change_plan(base, lambda plan: plan["profile"]["service"].update(epochs=30, start_with="load"))
+
+
+def other_load(base: Path) -> None:
+    change_plan(base, lambda plan: plan["profile"]["run"]["load"].update(concurrency=1))
+
+
+def other_machine(base: Path) -> None:
+    change_json(base / "raw" / "host-local.json", lambda facts: facts.update(cpu_model="Another CPU"))
+
+
+def other_threads(base: Path) -> None:
+    for path in (base / "raw").glob("[bs]*.json"):
+        if path.stem.endswith(("start", "train")):
+            change_record(base, path.stem, {("service_startup", "startup", "effective", "compute_threads"): 1})
+
+
+@pytest.mark.parametrize(
+    ("differ", "said"),
+    [
+        (other_service, "profile.service.epochs is 10 here and 30 there"),
+        (other_load, "profile.run.load.concurrency is 2 here and 1 there"),
+        (other_machine, "cpu_model of the machine local is Example CPU here and of local Another CPU there"),
+        (other_threads, "compute threads: server 2, serverless 1"),
+    ],
+)
+def test_a_base_run_of_another_ground_is_refused_and_named(
+    tmp_path: Path, differ: Callable[[Path], None], said: str
+) -> None:
+    base, run = beside(tmp_path)
+    differ(base)
+    with pytest.raises(RunUnreadable) as refused:
+        build(run)
+    assert BASE in str(refused.value) and said in str(refused.value)
+    assert "start_with" not in str(refused.value)
+    assert not (run / "run.json").exists()
+
+
+def test_a_base_run_may_have_been_started_otherwise_and_have_more_blocks(tmp_path: Path) -> None:
+    base = SyntheticRun(run_id=BASE, blocks=7).write(tmp_path)
+    change_plan(base, lambda plan: plan["profile"]["service"].update(start_with="load"))
+    run = build(SyntheticRun(run_id=OWN, arms=("server",), base_run=BASE).write(tmp_path))
+    assert (run["valid"], run["parity"]["passed"]) == (True, True)
+
+
+def test_a_run_that_is_invalid_itself_is_shown_so_beside_its_base(tmp_path: Path) -> None:
+    _, folder = beside(tmp_path)
+    (folder / "raw" / "b01-server-load.json").unlink()
+    for block in range(1, 7):
+        change_record(folder, f"b{block:02}-server-start", {("service_startup", "answer", "accuracy"): 0.1})
+    run = build(folder)
+    assert (run["valid"], run["parity"]["passed"]) == (False, False)
 
 
 def test_what_an_embedded_run_cannot_know_is_not_measured(evaluated: Make) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import report
 from analysis.__main__ import main
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_record
 
@@ -61,15 +62,39 @@ def test_one_arm_is_valid_without_a_verdict(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("arguments", [["report", "nowhere"], ["latest", "nowhere"]])
-def test_a_wrong_folder_ends_with_2_and_one_line(
+def test_a_wrong_folder_ends_with_3_and_one_line(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
+    assert main(arguments) == 3
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
     assert "nowhere" in captured.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["report"], ["print", "x"], ["report", "x", "--fast"]])
+def test_a_wrong_command_line_ends_with_3(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: ") and "error: " in captured.err
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(13, "Permission denied", "raw/x")])
+def test_a_failing_disk_ends_with_3_and_says_where(
+    run_folder: Path, error: OSError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(report, "build", fail)
+    assert main(["report", str(run_folder)]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"error: {run_folder} cannot be read or written: {error}\n"
 
 
 def test_latest_names_the_run(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from tests.unit.fixtures.runs.generator import SyntheticRun, change_record, writ
 
 def test_a_run_is_read_in_the_order_of_its_trials(run_folder: Path) -> None:
     run = run_store.read_run(run_folder)
-    assert [trial.order for trial in run.trials] == list(range(1, 31))
+    assert [trial.order for trial in run.trials] == list(range(1, 33))
     assert set(run.records) == {trial.id for trial in run.trials}
     assert run.hosts["local"]["cpu_count"] == 2
     assert run.journal[-1]["event"] == "run_finished"
@@ -29,6 +29,15 @@ def test_every_raw_file_is_named_with_its_checksum(run_folder: Path) -> None:
     found = files["raw/b01-server-load.ab.csv"]
     assert (found.bytes, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert "plan.json" in files
+
+
+def test_a_services_log_is_listed_like_any_raw_file(run_folder: Path) -> None:
+    content = b"\xff worker started\n"
+    (run_folder / "raw" / "b01-server-start.service.log").write_bytes(content)
+    run = run_store.read_run(run_folder)
+    found = {file.path: file for file in run.files}["raw/b01-server-start.service.log"]
+    assert (found.bytes, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert found.path in {file["path"] for file in build(run_folder)["files"]}
 
 
 def test_long_lists_are_put_back(run_folder: Path) -> None:
@@ -63,6 +72,10 @@ def plan_without(key: str) -> Any:
         (lambda plan: plan["trials"][0].update(kind="warm"), "trials/0/kind"),
         (lambda plan: plan["trials"].append(plan["trials"][0]), "more than once"),
         (lambda plan: plan["arms"].pop("server"), "arm server"),
+        (lambda plan: plan.update(only_arm="server"), "only_arm"),
+        (lambda plan: plan["profile"]["run"].pop("blocks"), "'blocks' is a required property"),
+        (lambda plan: plan["profile"]["run"].update(blocks=10**12), "profile/run/blocks"),
+        (lambda plan: plan["arms"]["server"].pop("load_host"), "'load_host' is a required property"),
         (lambda plan: plan["profile"]["run"].update(margin=-0.05), "margin"),
         (lambda plan: plan["profile"]["run"].update(primary="speed"), "response_mean_seconds"),
         (lambda plan: plan["profile"]["run"].update(primary="throughput_rps"), "response_mean_seconds"),
@@ -90,11 +103,12 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         run_store.read_run(tmp_path / "nothing")
 
 
-def test_a_garbled_journal_names_its_line(run_folder: Path) -> None:
+def test_a_broken_line_of_the_journal_costs_no_other_line(run_folder: Path) -> None:
     path = run_folder / "journal.jsonl"
-    path.write_text("nonsense\n" + path.read_text("utf-8"), "utf-8")
-    with pytest.raises(RunUnreadable, match="line 1 is not JSON"):
-        run_store.read_run(run_folder)
+    whole = run_store.read_run(run_folder).journal
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, b'{"utc": "2026\n', b"\xff\0\n", b"[]\n", *others]))
+    assert run_store.read_run(run_folder).journal == whole
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

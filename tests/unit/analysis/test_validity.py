@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -19,7 +20,14 @@ from analysis.render.document import document
 from analysis.render.markdown import markdown
 from analysis.run_store import read_run
 from analysis.schema import Reason, Status, Verdict, first_violation
-from tests.unit.fixtures.runs.generator import SyntheticRun, ab_csv, ab_text, change_record
+from tests.unit.fixtures.runs.generator import (
+    SyntheticRun,
+    ab_csv,
+    ab_text,
+    change_json,
+    change_plan,
+    change_record,
+)
 
 LOAD, START, IDLE = "b02-serverless-load", "b02-serverless-start", "i01-serverless-idle"
 
@@ -167,6 +175,41 @@ def raw_csv_missing(folder: Path) -> None:
     (folder / "raw" / f"{LOAD}.ab.csv").unlink()
 
 
+def watched_lists(folder: Path, content: bytes) -> Path:
+    """Have the load's record name a watcher's long lists with their checksum; give the place of the file."""
+    name = {"path": "/somewhere/else/htop.frames.json", "sha256": hashlib.sha256(content).hexdigest(), "bytes": 2}
+    change_json(folder / "raw" / f"{LOAD}.json", lambda record: record.update(artifacts=[name]))
+    return folder / "raw" / f"{LOAD}.htop.frames.json"
+
+
+def lists_missing(folder: Path) -> None:
+    watched_lists(folder, b"{}")
+
+
+def lists_changed(folder: Path) -> None:
+    watched_lists(folder, b"{}").write_bytes(b'{"frames": []}')
+
+
+def another_seed(folder: Path) -> None:
+    change_plan(folder, lambda plan: plan.update(seed=plan["seed"] + 1))
+
+
+def another_order(folder: Path) -> None:
+    def swap(plan: dict[str, Any]) -> None:
+        first, second = plan["trials"][:2]
+        first["order"], second["order"] = second["order"], first["order"]
+
+    change_plan(folder, swap)
+
+
+def fewer_blocks(folder: Path) -> None:
+    change_plan(folder, lambda plan: plan.update(trials=plan["trials"][:-6]))
+
+
+def another_host(folder: Path) -> None:
+    change_plan(folder, lambda plan: plan["arms"]["server"].update(host="elsewhere"))
+
+
 FAULTS: list[tuple[Callable[[Path], None], Reason]] = [
     (bad_gateway, Reason.REQUESTS_FAILED),
     (bad_gateway_called_valid, Reason.REQUESTS_FAILED),
@@ -191,6 +234,12 @@ FAULTS: list[tuple[Callable[[Path], None], Reason]] = [
     (improved_mean, Reason.RAW_MISMATCH),
     (raw_text_missing, Reason.RAW_MISMATCH),
     (raw_csv_missing, Reason.RAW_MISMATCH),
+    (lists_missing, Reason.RAW_MISMATCH),
+    (lists_changed, Reason.RAW_MISMATCH),
+    (another_seed, Reason.PLAN_MISMATCH),
+    (another_order, Reason.PLAN_MISMATCH),
+    (fewer_blocks, Reason.PLAN_MISMATCH),
+    (another_host, Reason.PLAN_MISMATCH),
 ]
 
 
@@ -206,7 +255,18 @@ def test_a_fault_makes_the_run_invalid(run_folder: Path, fault: Callable[[Path],
 
 @pytest.mark.parametrize(
     "fault",
-    [bad_gateway, wrong_probe, not_new, restarted_between, rebooted, fewer_cpus, missing_trial, improved_facts],
+    [
+        bad_gateway,
+        wrong_probe,
+        not_new,
+        restarted_between,
+        rebooted,
+        fewer_cpus,
+        missing_trial,
+        improved_facts,
+        lists_missing,
+        another_seed,
+    ],
 )
 def test_a_single_fault_has_a_single_code(run_folder: Path, fault: Callable[[Path], None]) -> None:
     fault(run_folder)
@@ -218,10 +278,22 @@ def test_a_run_without_fault_is_valid(evaluated: Callable[..., dict[str, Any]]) 
     assert (run["valid"], run["invalid_reasons"], run["status"]) == (True, [], Status.COMPLETE)
 
 
+def test_long_lists_that_are_what_was_recorded_are_no_reason(run_folder: Path) -> None:
+    watched_lists(run_folder, b"{}").write_bytes(b"{}")
+    assert evaluate(read_run(run_folder))["valid"]
+
+
+def test_an_order_that_the_seed_does_not_give_says_which_trial(run_folder: Path) -> None:
+    fewer_blocks(run_folder)
+    (found,) = [
+        reason for reason in evaluate(read_run(run_folder))["invalid_reasons"] if reason["code"] == "plan_mismatch"
+    ]
+    assert found["trial"] is None
+    assert found["message"].startswith("trial 27 of the plan is none; its profile, arms and seed 7 give b0")
+
+
 def test_failures_that_the_profile_allows_do_not_count(run_folder: Path) -> None:
-    plan = json.loads((run_folder / "plan.json").read_text("utf-8"))
-    plan["profile"]["run"]["load"]["max_error_rate"] = 0.5
-    (run_folder / "plan.json").write_text(json.dumps(plan), "utf-8")
+    change_plan(run_folder, lambda plan: plan["profile"]["run"]["load"].update(max_error_rate=0.5))
     bad_gateway_called_valid(run_folder)
     run = evaluate(read_run(run_folder))
     assert run["valid"], run["invalid_reasons"]
@@ -237,7 +309,7 @@ def test_an_interrupted_run_says_so_and_how_far_it_came(tmp_path: Path) -> None:
     run = evaluate(read_run(folder))
     assert run["status"] == Status.INTERRUPTED
     assert [found["code"] for found in run["invalid_reasons"]] == [Reason.RUN_INTERRUPTED]
-    assert "18 of 30 trials" in run["invalid_reasons"][0]["message"]
+    assert "20 of 32 trials" in run["invalid_reasons"][0]["message"]
     assert next(metric for metric in run["metrics"] if metric["primary"])["server"]["n"] == 3
 
 
@@ -249,13 +321,7 @@ def test_what_an_interrupted_run_did_not_record_is_no_difference(tmp_path: Path)
 
 
 def test_a_discarded_start_is_not_judged(run_folder: Path) -> None:
-    plan = json.loads((run_folder / "plan.json").read_text("utf-8"))
-    plan["trials"].append(
-        {**plan["trials"][0], "id": "w01-server-imports", "mode": "imports", "counted": False, "order": 99}
-    )
-    (run_folder / "plan.json").write_text(json.dumps(plan), "utf-8")
-    record = {"trial": plan["trials"][-1], "facts": {"service_startup": {"valid": False, "invalid_reasons": []}}}
-    (run_folder / "raw" / "w01-server-imports.json").write_text(json.dumps(record), "utf-8")
+    change_record(run_folder, "w01-server-imports", {("service_startup", "valid"): False})
     assert evaluate(read_run(run_folder))["valid"]
 
 
@@ -270,6 +336,23 @@ def test_a_run_that_failed_is_interrupted_even_after_it_was_closed(run_folder: P
     run = evaluate(read_run(run_folder))
     assert run["status"] == Status.INTERRUPTED
     assert run["invalid_reasons"][0]["message"].endswith("the arm was never ready")
+
+
+def test_a_resumed_sitting_that_was_broken_off_is_interrupted(run_folder: Path) -> None:
+    missing_trial(run_folder)
+    events = [
+        {"event": "step_failed", "step": "run", "message": "the arm was never ready"},
+        {"event": "run_finished", "step": "run"},
+        {"event": "run_resumed", "step": "run"},
+        {"event": "step_begun", "step": LOAD},
+    ]
+    with (run_folder / "journal.jsonl").open("a", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(event) + "\n" for event in events)
+    run = evaluate(read_run(run_folder))
+    assert run["status"] == Status.INTERRUPTED
+    assert [(found["code"], found["message"]) for found in run["invalid_reasons"]] == [
+        (Reason.RUN_INTERRUPTED, "31 of 32 trials were measured before the run ended")
+    ]
 
 
 def test_a_failure_before_the_run_was_resumed_is_over(run_folder: Path) -> None:

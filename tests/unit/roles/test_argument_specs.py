@@ -31,13 +31,17 @@ def test_specs_are_the_defaults(role: str) -> None:
 def test_a_roles_variables_bear_its_name(role: str) -> None:
     """The public ones are those of settings; report.yml, which has no hosts, takes two of that kind itself."""
     names = [*read(ROOT / "roles" / role / "defaults" / "main.yml"), *read(ROOT / "roles" / role / "vars" / "main.yml")]
-    assert [name for name in names if not name.startswith(f"{role}_") and (role, name) not in {("report", "run"), ("report", "results_dir")}] == []
+    assert [
+        name
+        for name in names
+        if not name.startswith(f"{role}_") and (role, name) not in {("report", "run"), ("report", "results_dir")}
+    ] == []
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role.startswith("platform_")])
 def test_a_platform_keeps_the_contract(role: str) -> None:
     tasks = {path.name for path in (ROOT / "roles" / role / "tasks").iterdir()}
-    assert tasks >= {"deploy.yml", "configure.yml", "start.yml", "stop.yml", "describe.yml", "absent.yml"}
+    assert tasks >= {"deploy.yml", "configure.yml", "keep.yml", "start.yml", "stop.yml", "describe.yml", "absent.yml"}
 
 
 def test_no_task_asks_for_a_platform_by_name() -> None:

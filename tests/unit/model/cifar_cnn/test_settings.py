@@ -6,13 +6,12 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cifar_cnn.errors import SettingsError
-from cifar_cnn.settings import parse_settings, read_settings, request_threads
+from cifar_cnn.settings import parse_settings, read_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,15 +88,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file") as error:
         read_settings(tmp_path / "service.json")
     assert str(tmp_path) in str(error.value)
-
-
-def test_request_threads_come_from_the_environments_settings(
-    monkeypatch: pytest.MonkeyPatch, write_service: Callable[..., Path]
-) -> None:
-    monkeypatch.setenv("EVENKEEL_SERVICE_DIR", str(write_service(request_threads=4, queue_limit=2)))
-    assert request_threads() == 4
-    monkeypatch.setenv("EVENKEEL_SERVICE_DIR", str(write_service(request_threads="four")))
-    assert request_threads() == 8
 
 
 def test_what_the_server_imports_at_once_loads_nothing_heavy() -> None:

@@ -45,7 +45,14 @@ def act(plugin: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
     def run(event: str, step: str = "run", check_mode: bool = False, **others: Any) -> dict[str, Any]:
         action = object.__new__(plugin.ActionModule)
-        arguments = {"run_dir": str(folder), "event": event, "step": step, "facts": None, "texts": None}
+        arguments = {
+            "run_dir": str(folder),
+            "event": event,
+            "step": step,
+            "facts": None,
+            "texts": None,
+            "artifacts": None,
+        }
         arguments |= {"expected_seconds": None, "message": None, "closing": None} | others
         action._task = SimpleNamespace(check_mode=check_mode, args=arguments)
         action.validate_argument_spec = lambda argument_spec: (None, arguments)
@@ -67,6 +74,7 @@ def test_a_trial_leaves_its_record_and_its_texts(act: Callable[..., dict[str, An
     act("step_done", "b01-server-load", facts=facts, texts={"ab.txt": "report", "ab.csv": ""})
     record = json.loads((folder / "raw" / "b01-server-load.json").read_text())
     assert record["facts"] == facts
+    assert record["artifacts"] == []
     assert record["trial"] == TRIALS[0]
     assert record["begun_utc"] <= record["ended_utc"]
     assert sorted(path.name for path in (folder / "raw").iterdir()) == [

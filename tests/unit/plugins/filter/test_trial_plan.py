@@ -27,7 +27,11 @@ def plugin() -> ModuleType:
 
 def test_it_plans(plugin: ModuleType) -> None:
     plan = plugin.FilterModule().filters()["trial_plan"]
-    assert [trial["id"] for trial in plan(RUN, ARMS, "7")] == ["w01-server-imports", "b01-server-start", "b01-server-load"]
+    assert [trial["id"] for trial in plan(RUN, ARMS, "7")] == [
+        "w01-server-imports",
+        "b01-server-start",
+        "b01-server-load",
+    ]
 
 
 @pytest.mark.parametrize(("run", "arms"), [({}, ARMS), (RUN, {}), ({**RUN, "blocks": "many"}, ARMS), (None, ARMS)])

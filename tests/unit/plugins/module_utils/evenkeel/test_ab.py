@@ -122,7 +122,7 @@ class TestSizing:
     @pytest.mark.parametrize(
         ("round_seconds", "concurrency", "expected"),
         [
-            (0.5, 2, 22),  # two in half a second: four a second, for 5.5 s
+            (0.5, 2, 21),  # two in half a second: four a second, for 5.25 s
             (5.0, 2, 10),  # never fewer than asked for
             (0.001, 2, 100),  # never more than allowed
             (0.0, 2, 100),

@@ -45,6 +45,26 @@ def test_a_line_cut_short_by_a_crash_is_passed_over(tmp_path: Path) -> None:
     assert [line["event"] for line in journal.read(str(path))] == ["run_begun"]
 
 
+@pytest.mark.parametrize("broken", ['{"event": "step_be', '{"event": "step_beg\udcff', "\0\0\0", "[]"])
+def test_a_record_never_continues_a_broken_line(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal.append(str(path), "run_begun", "run")
+    path.write_bytes(path.read_bytes() + broken.encode("utf-8", "surrogateescape"))
+    journal.append(str(path), "run_resumed", "run")
+    journal.append(str(path), "run_finished", "run")
+    assert [line["event"] for line in journal.read(str(path))] == ["run_begun", "run_resumed", "run_finished"]
+    assert path.read_bytes().count(b"\n") == 4
+
+
+def test_a_whole_record_without_its_line_feed_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal.append(str(path), "run_begun", "run")
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert [line["event"] for line in journal.read(str(path))] == ["run_begun"]
+    journal.append(str(path), "run_resumed", "run")
+    assert [line["event"] for line in journal.read(str(path))] == ["run_begun", "run_resumed"]
+
+
 def test_an_unknown_event_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got begun, expected one of run_begun"):
         journal.append(str(tmp_path / "journal.jsonl"), "begun", "run")

@@ -373,7 +373,6 @@ def test_affinity_is_the_kernels() -> None:
 def test_host_figures() -> None:
     memory = procfs.host_memory()
     assert 0 < memory["available_bytes"] < memory["total_bytes"]
-    assert procfs.load_average()[0] == pytest.approx(os.getloadavg()[0], abs=1)
     busy, total = procfs.host_cpu_seconds()
     assert 0 < busy < total
 

@@ -90,6 +90,16 @@ def test_the_stop_file_ends_the_watch_and_the_ready_file_is_made(tmp_path: Path)
     assert one.ended_by == "stop_file"
 
 
+def test_a_folder_that_was_cleared_away_ends_the_watch(tmp_path: Path) -> None:
+    folder = tmp_path / "signals"
+    folder.mkdir()
+    one = watch.Watch(options(stop_file=str(folder / "stop")))
+    assert not one.over()
+    folder.rmdir()
+    assert one.over()
+    assert one.ended_by == "folder_gone"
+
+
 def test_the_deadline_ends_the_watch_whatever_happens(tmp_path: Path) -> None:
     one = watch.Watch(options(stop_file=str(tmp_path / "never"), deadline_seconds=0.05))
     time.sleep(0.06)
