@@ -36,7 +36,7 @@ SHORT: dict[str, Any] = {
     "blocks": 1,
     "idle_windows": 0,
     "load_requests": 4,
-    "load_at_least_seconds": None,
+    "load_at_least_seconds": 0,
     "load_timeout_seconds": 30,
     "run_seed": 5,
 }
