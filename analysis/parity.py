@@ -14,7 +14,8 @@ from analysis.run_store import PlannedTrial
 from analysis.schema import Arm, Kind
 
 EXACT = "exact"
-ACCURACIES = ("accuracy", "accuracy before a load", "accuracy after a load")
+# What a difference makes a wrong answer; every other condition is the ground that the arms stand on.
+ANSWERS = ("accuracy", "accuracy before a load", "accuracy after a load", "correct answers")
 EFFECTIVE_CORES_TOLERANCE = 0.10
 
 Record = tuple[PlannedTrial, Mapping[str, Any]]
@@ -104,9 +105,10 @@ CONDITIONS = (
     _Condition("service.json SHA-256, loaded", Kind.START, _effective("service_sha256"), "load", True),
     _Condition("model SHA-256, trained", Kind.START, _startup("answer", "model_sha256"), "train", True),
     _Condition("model SHA-256, loaded", Kind.START, _startup("answer", "model_sha256"), "load", True),
-    _Condition(ACCURACIES[0], Kind.START, _startup("answer", "accuracy")),
-    _Condition(ACCURACIES[1], Kind.LOAD, _probe("before", "accuracy")),
-    _Condition(ACCURACIES[2], Kind.LOAD, _probe("after", "accuracy")),
+    _Condition(ANSWERS[0], Kind.START, _startup("answer", "accuracy")),
+    _Condition(ANSWERS[1], Kind.LOAD, _probe("before", "accuracy")),
+    _Condition(ANSWERS[2], Kind.LOAD, _probe("after", "accuracy")),
+    _Condition(ANSWERS[3], Kind.START, _startup("answer", "correct")),
     _Condition("test images", Kind.START, _startup("answer", "total")),
     _Condition("Python", Kind.START, _effective("python")),
     _Condition("package versions", Kind.START, _effective("packages")),

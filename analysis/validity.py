@@ -225,4 +225,4 @@ def of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:
             f"{each:.4g}" if isinstance(each, float) else each for each in (check.server, check.serverless)
         )
         message = f"{check.name}: server {server}, serverless {serverless} ({check.reason})"
-        yield Problem(Reason.WRONG_ANSWER if check.name in parity.ACCURACIES else Reason.PARITY_FAILED, message)
+        yield Problem(Reason.WRONG_ANSWER if check.name in parity.ANSWERS else Reason.PARITY_FAILED, message)

@@ -44,6 +44,7 @@ UNEQUAL: list[tuple[str, list[str], tuple[str, ...], Any]] = [
     ("service.json SHA-256, loaded", STARTS, (*EFFECTIVE, "service_sha256"), "0" * 64),
     ("model SHA-256, loaded", STARTS, ("service_startup", "answer", "model_sha256"), "0" * 64),
     ("accuracy", STARTS, ("service_startup", "answer", "accuracy"), 0.9),
+    ("correct answers", STARTS, ("service_startup", "answer", "correct"), 339),
     ("test images", STARTS, ("service_startup", "answer", "total"), 100),
     ("Python", STARTS, (*EFFECTIVE, "python"), "3.12.1"),
     ("package versions", STARTS, (*EFFECTIVE, "packages"), {"torch": "2.14.0"}),
