@@ -149,7 +149,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 @pytest.fixture(scope="module")
 def toolkit(tmp_path_factory: pytest.TempPathFactory, images: Path | None) -> Iterator[Toolkit]:
     """Both arms, deployed. Whatever a test leaves running is ended."""
-    real = {"dataset": "image_folder", "dataset_options": {"folder": str(images)}, "epochs": 4}
+    real = {"dataset": "image_folder", "dataset_options": {"folder": str(images)}, "epochs": 3}
     kit = Toolkit(tmp_path_factory.mktemp("kit"), {"profile": "demo"} | (real if images else {"dataset": "digits"}))
     # The order of these three is the order of a first use.
     rehearsed = kit.play("site", "--check")
