@@ -362,7 +362,6 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
         {"dataset": "synthetic", "dataset_options": {}},
         "Run `ansible-playbook site.yml",
     ),
-    "a long path": ("site", {"evenkeel_state_dir": "/tmp/" + "x" * 120}, "Choose a shorter one"),
     "a build without a lock": ("site", {"torch_build": "cpu"}, "make lock-cpu"),
 }
 
