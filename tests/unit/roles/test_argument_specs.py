@@ -41,7 +41,16 @@ def test_a_roles_variables_bear_its_name(role: str) -> None:
 @pytest.mark.parametrize("role", [role for role in ROLES if role.startswith("platform_")])
 def test_a_platform_keeps_the_contract(role: str) -> None:
     tasks = {path.name for path in (ROOT / "roles" / role / "tasks").iterdir()}
-    assert tasks >= {"deploy.yml", "configure.yml", "found.yml", "keep.yml", "start.yml", "stop.yml", "describe.yml", "absent.yml"}
+    assert tasks >= {
+        "deploy.yml",
+        "configure.yml",
+        "found.yml",
+        "keep.yml",
+        "start.yml",
+        "stop.yml",
+        "describe.yml",
+        "absent.yml",
+    }
 
 
 def test_no_task_asks_for_a_platform_by_name() -> None:
