@@ -337,6 +337,9 @@ def test_a_service_that_never_gets_ready_is_named_with_its_log(toolkit: Toolkit)
     assert "was not over within 8 s" in done.stdout
     assert "this is the log of the stand-in" in done.stdout
     assert run_json(toolkit.newest_run())["status"] == "interrupted"
+    # What the run could not bring back, a deployment does.
+    again = toolkit.play("site")
+    assert again.returncode == 0, again.stdout
 
 
 IMAGE_FOLDER = {"dataset": "image_folder"}
