@@ -117,7 +117,7 @@ class Toolkit:
         return max((path for path in self.results.iterdir() if path.name != "latest"), key=lambda path: path.name)
 
     def processes(self) -> list[str]:
-        listed = subprocess.run(["ps", "-eo", "pid,args"], check=True, capture_output=True, text=True).stdout
+        listed = subprocess.run(["ps", "-wweo", "pid,args"], check=True, capture_output=True, text=True).stdout
         return [line for line in listed.splitlines() if str(self.state) in line]
 
 
