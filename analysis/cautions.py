@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import watched
+from analysis import cold, parity, watched
 from analysis.figures import lookup, number_at, percent
-from analysis.run_store import RunFolder
-from analysis.schema import Arm, Caution, Kind
+from analysis.run_store import WATCHERS, RunFolder
+from analysis.schema import Arm, Caution, Kind, Part
 
 MOST_CLIENT_SHARE = 0.02
 MOST_BUSY_BEFORE = 0.1  # of a host's CPUs; ansible-playbook itself takes a few percent
@@ -111,7 +111,7 @@ def _measuring_cores(facts: Mapping[str, Any]) -> float:
     """The mean CPU cores that the load generator and the watchers used themselves, as far as they said it."""
     generator = lookup(facts, "ab_benchmark", "client", "cpu_cores")
     total = float(generator) if isinstance(generator, int | float) else 0.0
-    for watcher in ("htop", "docker_stats"):
+    for watcher in WATCHERS:
         used = lookup(facts, watcher, "client", "cpu_seconds")
         begin = lookup(facts, watcher, "window", "start_monotonic_seconds")
         end = lookup(facts, watcher, "window", "end_monotonic_seconds")
@@ -124,7 +124,8 @@ def _watcher_failed(run: RunFolder) -> Iterator[Remark]:
     failures = {
         trial.id: failure
         for trial in run.trials
-        if isinstance(failure := lookup(run.records.get(trial.id, {}), "facts", "htop_failure"), str)
+        for watcher in reversed(WATCHERS)
+        if isinstance(failure := lookup(run.records.get(trial.id, {}), "facts", f"{watcher}_failure"), str)
     }
     if failures:
         first = next(iter(failures.values()))
@@ -199,6 +200,50 @@ def _resumed(run: RunFolder) -> Iterator[Remark]:
         )
 
 
+def _not_cold(run: RunFolder) -> Iterator[Remark]:
+    judged = cold.cold_starts(run)
+    if judged.rejected:
+        first = next(iter(judged.rejected.values()))
+        yield Remark(
+            Caution.NOT_COLD,
+            f"{len(judged.rejected)} of {judged.starts} starts were not cold and are not counted "
+            f"({', '.join(judged.rejected)}): {'; '.join(first)}",
+        )
+
+
+def _pods_changed(run: RunFolder) -> Iterator[Remark]:
+    changed = {
+        trial.id: changes
+        for trial in run.trials
+        if (changes := watched.group_changes(run.records.get(trial.id, {}).get("facts", {}), Part.OPENFAAS))
+    }
+    if changed:
+        first = next(iter(changed.values()))
+        yield Remark(
+            Caution.PODS_CHANGED,
+            f"OpenFaaS's own pods did not stay the same in {', '.join(changed)}, so that their figures there are not "
+            f"of one set of pods: {'; '.join(first)}",
+        )
+
+
+def _grant_unknown(run: RunFolder) -> Iterator[Remark]:
+    arms = sorted(
+        {
+            trial.arm.value
+            for trial in run.trials
+            if trial.kind is Kind.START
+            and not trial.discarded
+            and parity.is_out_of_sight(run.records.get(trial.id, {}).get("facts", {}))
+        }
+    )
+    if arms:
+        yield Remark(
+            Caution.GRANT_UNKNOWN,
+            f"The {' and the '.join(arms)} arm ran on another host, where the CPUs and the memory it was granted "
+            "cannot be read back: that they equal the other arm's is not checked.",
+        )
+
+
 _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _standins,
     _base,
@@ -210,4 +255,7 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _busy_before,
     _uncommitted,
     _resumed,
+    _not_cold,
+    _pods_changed,
+    _grant_unknown,
 )

@@ -4,21 +4,26 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from evenkeel.counters import Figure
 
-from analysis import base_run, cautions, normalise, parity, rebuild, validity, verdict, watched
+from analysis import base_run, cautions, cold, normalise, parity, rebuild, resources, validity, verdict, watched
 from analysis.errors import RunUnreadable
-from analysis.figures import ABSENT, lookup
+from analysis.figures import ABSENT, lookup, summary
 from analysis.metrics import BY_NAME, REGISTRY, Metric, Role, role_of
 from analysis.run_store import PlannedTrial, RunFolder
-from analysis.schema import SCHEMA_VERSION, Arm, Kind, Status, Verdict
+from analysis.schema import CLUSTERS, SCHEMA_VERSION, Arm, Kind, Status, Verdict
 
 Record = tuple[PlannedTrial, Mapping[str, Any]]
+
+# What a start's data hold of the cluster's watch.
+OF_THE_CLUSTER = ("valid", "invalid_reasons", "phases", "overlap_seconds", "image_pulled", "pod")
+
+# The key of a record under which the reasons stand why its start was not cold.
+NOT_COLD = "not_cold"
 
 NOT_KNOWN_EMBEDDED = (
     (
@@ -29,6 +34,23 @@ NOT_KNOWN_EMBEDDED = (
     (
         "gateway's share of the response time",
         "both arms ran as processes: requests went straight to the function's own server",
+    ),
+)
+NOT_KNOWN_IN_CONTAINER = (
+    (
+        "control plane's CPU and memory",
+        "the function ran as a container on a Docker engine: there was no cluster or gateway to measure",
+    ),
+    ("pod cold start", "the function ran as a container on a Docker engine: no pod was scheduled, no image pulled"),
+    (
+        "gateway's share of the response time",
+        "the function ran as a container on a Docker engine: requests went straight to its watchdog",
+    ),
+)
+NOT_KNOWN_ON_CLUSTER = (
+    (
+        "gateway's share of the response time",
+        "every request went through the gateway and the watchdog, and what they took of its time was not told apart",
     ),
 )
 
@@ -46,12 +68,16 @@ class _Context:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two trials, one of each arm, that are compared; a figure is None where its arm was not measured."""
+    """Two trials, one of each arm, that are compared; a figure is None where its arm was not measured.
+
+    ``rejected`` where one of them is a start that was not cold.
+    """
 
     label: str
     server: Figure | None
     serverless: Figure | None
     reason: str | None = None
+    rejected: bool = False
 
     @property
     def measured(self) -> bool:
@@ -121,28 +147,53 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
             "controller": run.plan["controller"],
             "hosts": {name: dict(facts) for name, facts in sorted(run.hosts.items())},
         },
+        **_of_cluster(run),
     }
 
 
 def pairs_of(metric: Metric, records: Sequence[Record]) -> list[Pair]:
     """Pair the counted trials of a metric: by block, and outside the blocks in the order they were made."""
-    by_arm: dict[Arm, dict[str, tuple[Figure, str | None]]] = {arm: {} for arm in Arm}
+    by_arm: dict[Arm, dict[str, _Read]] = {arm: {} for arm in Arm}
     for trial, record in records:
         if not trial.counted or trial.kind != metric.trial or metric.mode not in (None, trial.mode):
             continue
         found = by_arm[trial.arm]
         single = sum(not label.startswith("block") for label in found) + 1
         label = f"block {trial.block}" if trial.block is not None else f"{trial.mode or trial.kind.value} {single}"
-        found[label] = metric.read(record["facts"]), metric.kind_of(record["facts"]) if metric.kind_of else None
+        kind = metric.kind_of(record["facts"]) if metric.kind_of else None
+        unwatched = "unwatched" in record["facts"]
+        found[label] = _Read(_figure(metric, record), kind, _is_rejected(metric, record), unwatched)
     labels = dict.fromkeys([*by_arm[Arm.SERVER], *by_arm[Arm.SERVERLESS]])
     return [_pair(label, by_arm[Arm.SERVER].get(label), by_arm[Arm.SERVERLESS].get(label)) for label in labels]
 
 
-def _pair(label: str, server: tuple[Figure, str | None] | None, serverless: tuple[Figure, str | None] | None) -> Pair:
+class _Read(NamedTuple):
+    """One trial's figure of a metric, the kind it is of, and whether its start is rejected or nothing can watch it."""
+
+    figure: Figure
+    kind: str | None
+    rejected: bool
+    unwatched: bool
+
+
+def _pair(label: str, server: _Read | None, serverless: _Read | None) -> Pair:
     reason = None
-    if server is not None and serverless is not None and server[1] != serverless[1]:
-        reason = f"different kinds are not compared: {server[1]} against {serverless[1]}"
-    return Pair(label, server and server[0], serverless and serverless[0], reason)
+    # Where nothing can watch a service, its figure says why, and has no kind to differ.
+    if server and serverless and server.kind != serverless.kind and not (server.unwatched or serverless.unwatched):
+        reason = f"different kinds are not compared: {server.kind} against {serverless.kind}"
+    rejected = any(one is not None and one.rejected for one in (server, serverless))
+    return Pair(label, server and server.figure, serverless and serverless.figure, reason, rejected)
+
+
+def _is_rejected(metric: Metric, record: Mapping[str, Any]) -> bool:
+    return metric.cold and bool(record.get(NOT_COLD))
+
+
+def _figure(metric: Metric, record: Mapping[str, Any]) -> Figure:
+    """Read a trial's figure; a start that was not cold has none of a cold start."""
+    if _is_rejected(metric, record):
+        return Figure(reason=f"the start is not counted: {'; '.join(record[NOT_COLD])}")
+    return metric.read(record["facts"])
 
 
 def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -162,7 +213,13 @@ def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any
         comparison = comparisons.get(metric.name)
         pairs = paired[metric.name]
         p = comparison.p if comparison is not None and role is not Role.SHOWN else None
-        word, reason = _word(metric, context, comparison, adjusted.get(metric.name, p), pairs)
+        kept = _kept(pairs)
+        word, reason = _word(metric, context, comparison, adjusted.get(metric.name, p), kept)
+        if len(kept) < len(pairs):
+            reason = (
+                f"{reason if kept else 'no pair is left'}; {len(pairs) - len(kept)} of {len(pairs)} pairs are left "
+                "out, a start of theirs not being cold"
+            )
         rows.append(
             {
                 "name": metric.name,
@@ -172,8 +229,8 @@ def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any
                 "primary": role is Role.PRIMARY,
                 "role": role.value,
                 "kind": _kind(metric, records),
-                "server": _summary(pair.server for pair in pairs),
-                "serverless": _summary(pair.serverless for pair in pairs),
+                "server": summary(pair.server for pair in pairs),
+                "serverless": summary(pair.serverless for pair in pairs),
                 "n": sum(pair.ratio is not None for pair in pairs),
                 "pairs": [_pair_json(pair, shown=context.valid) for pair in pairs],
                 "ratio": None if comparison is None else comparison.ratio,
@@ -189,11 +246,19 @@ def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any
 
 
 def _compare(context: _Context, pairs: Sequence[Pair]) -> verdict.Comparison | None:
-    """Compare where every pair has a ratio: leaving out those that have none would drop the inconvenient ones."""
-    ratios = [pair.ratio for pair in pairs if pair.ratio is not None]
-    if not context.valid or context.borrowed or not ratios or len(ratios) < len(pairs):
+    """Compare where every pair has a ratio: leaving out those that have none would drop the inconvenient ones.
+
+    A pair with a start that was not cold is no sample, whatever its figures are.
+    """
+    kept = _kept(pairs)
+    ratios = [pair.ratio for pair in kept if pair.ratio is not None]
+    if not context.valid or context.borrowed or not ratios or len(ratios) < len(kept):
         return None
     return verdict.compare(ratios)
+
+
+def _kept(pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if not pair.rejected]
 
 
 def _word(
@@ -246,22 +311,6 @@ def _why_no_ratio(pairs: Sequence[Pair]) -> str:
     return "a figure of 0 gives no ratio"
 
 
-def _summary(figures: Iterable[Figure | None]) -> dict[str, Any] | None:
-    present = [figure for figure in figures if figure is not None]
-    values = [figure.value for figure in present if figure.value is not None]
-    bounds = [figure.less_than for figure in present if figure.less_than is not None]
-    if not values and not bounds:
-        return None
-    return {
-        "n": len(values) + len(bounds),
-        "median": statistics.median(values) if values and not bounds else None,
-        "min": min(values) if values and not bounds else None,
-        "max": max(values) if values else None,
-        "less_than": max([*bounds, *values]) if bounds else None,
-        "values": values,
-    }
-
-
 def _kind(metric: Metric, records: Iterable[Record]) -> str | None:
     if metric.kind_of is None:
         return None
@@ -290,7 +339,7 @@ def _interval(interval: Any) -> dict[str, Any] | None:
 
 
 def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
-    record = run.records.get(trial.id)
+    record = _record(run, trial) if trial.id in run.records else None
     facts = record["facts"] if record is not None else {}
     window = watched.load_window(facts) if trial.kind is Kind.LOAD else watched.watch_window(facts)
     return {
@@ -306,7 +355,7 @@ def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
         "file": f"raw/{trial.id}.json" if record is not None else None,
         "window": window.as_json() if window is not None else None,
         "figures": {
-            metric.name: metric.read(facts)._asdict()
+            metric.name: _figure(metric, record)._asdict()
             for metric in REGISTRY
             if record is not None and metric.trial == trial.kind and metric.mode in (None, trial.mode)
         },
@@ -320,13 +369,26 @@ def _data(trial: PlannedTrial, facts: Mapping[str, Any], window: watched.Window 
         started = {
             key: lookup(facts, "service_startup", key) for key in ("instance_id", "phases", "resolution_seconds")
         }
-        return {key: value for key, value in started.items() if value is not ABSENT}
+        cluster = {key: lookup(facts, "pod_phases", key) for key in OF_THE_CLUSTER}
+        seen = {key: value for key, value in cluster.items() if value is not ABSENT}
+        return {
+            **{key: value for key, value in started.items() if value is not ABSENT},
+            **({"pod_phases": {**seen, "lead_seconds": _lead_seconds(facts)}} if seen else {}),
+        }
     course = watched.course(facts, window) if window is not None else {"cores": [], "memory_bytes": []}
     if trial.kind is Kind.IDLE:
         return course
     keys = ("samples_seconds", "quantiles_seconds", "requests", "censored", "latency_seconds")
     load = {key: lookup(facts, "ab_benchmark", key) for key in keys}
     return {**{key: value for key, value in load.items() if value is not ABSENT}, **course}
+
+
+def _lead_seconds(facts: Mapping[str, Any]) -> float:
+    """Give by how much the cluster's zero, the moment its watch saw the start, is later than the start command's."""
+    boots = {lookup(facts, name, "host_boot_id") for name in ("pod_phases", "service_startup")}
+    begun, seen = (lookup(facts, name, "start_monotonic_seconds") for name in ("service_startup", "pod_phases"))
+    known = len(boots) == 1 and isinstance(begun, int | float) and isinstance(seen, int | float)
+    return float(seen - begun) if known else 0.0
 
 
 def _problems(run: RunFolder, own: Sequence[Record]) -> list[validity.Problem]:
@@ -362,12 +424,32 @@ def _refuse(base: RunFolder, differences: Sequence[str]) -> None:
 
 
 def _records(run: RunFolder) -> list[Record]:
-    return [(trial, run.records[trial.id]) for trial in run.trials if trial.id in run.records]
+    return [(trial, _record(run, trial)) for trial in run.trials if trial.id in run.records]
+
+
+def _record(run: RunFolder, trial: PlannedTrial) -> Mapping[str, Any]:
+    """Give a trial's record, a start's with the reasons why it was not cold."""
+    record = run.records[trial.id]
+    if trial.kind is not Kind.START:
+        return record
+    return {**record, NOT_COLD: cold.rejection(run.plan["arms"][trial.arm]["platform"], record["facts"])}
 
 
 def _not_measured(run: RunFolder) -> tuple[tuple[str, str], ...]:
-    platforms = {described["platform"] for described in run.plan["arms"].values()}
-    return NOT_KNOWN_EMBEDDED if platforms == {"process"} else ()
+    platforms = {arm: described["platform"] for arm, described in run.plan["arms"].items()}
+    if set(platforms.values()) == {"process"}:
+        return NOT_KNOWN_EMBEDDED
+    serverless = platforms.get(Arm.SERVERLESS)
+    if serverless in CLUSTERS:
+        return NOT_KNOWN_ON_CLUSTER
+    return NOT_KNOWN_IN_CONTAINER if serverless == "docker" else ()
+
+
+def _of_cluster(run: RunFolder) -> dict[str, Any]:
+    """Give what only a run with an arm on a cluster has."""
+    if not cold.on_cluster(run):
+        return {}
+    return {"resources": resources.resources(run), "cold_starts": cold.cold_starts(run).as_json()}
 
 
 def _event_time(run: RunFolder, event: str, which: int) -> str | None:

@@ -8,7 +8,8 @@ A figure has three states: measured (``value``), below what the counter can show
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from evenkeel.counters import Figure
@@ -39,6 +40,23 @@ def number_at(document: object, *keys: str) -> Figure:
     if isinstance(found, bool) or not isinstance(found, int | float):
         return Figure(reason=f"the trial's facts hold no number {'.'.join(keys)}")
     return Figure(value=float(found))
+
+
+def summary(figures: Iterable[Figure | None]) -> dict[str, Any] | None:
+    """Sum up the figures of one arm, in their order, as ``run.json`` has them; None where none was measured."""
+    present = [figure for figure in figures if figure is not None]
+    values = [figure.value for figure in present if figure.value is not None]
+    bounds = [figure.less_than for figure in present if figure.less_than is not None]
+    if not values and not bounds:
+        return None
+    return {
+        "n": len(values) + len(bounds),
+        "median": statistics.median(values) if values and not bounds else None,
+        "min": min(values) if values and not bounds else None,
+        "max": max(values) if values else None,
+        "less_than": max([*bounds, *values]) if bounds else None,
+        "values": values,
+    }
 
 
 def percent(share: float, digits: int = 0) -> str:

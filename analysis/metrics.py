@@ -35,6 +35,7 @@ class Metric:
     """One figure a trial.
 
     ``words`` are the verdicts for a ratio under and over 1; None for a metric that is shown and never tested.
+    ``cold``: on a cluster, only a start that was cold has this figure.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Metric:
     read: Callable[[Facts], Figure]
     words: tuple[Verdict, Verdict] | None = None
     kind_of: Callable[[Facts], str | None] | None = None
+    cold: bool = False
 
 
 def _latency(key: str) -> Callable[[Facts], Figure]:
@@ -171,6 +173,7 @@ REGISTRY: tuple[Metric, ...] = (
         definition="From just before the start command until GET /ready answers 200, a saved model loaded.",
         read=_fact("service_startup", "ready_seconds"),
         words=DURATION,
+        cold=True,
     ),
     Metric(
         name="idle_cpu_cores",
@@ -225,6 +228,7 @@ REGISTRY: tuple[Metric, ...] = (
         mode="train",
         definition="From just before the start command until GET /ready answers 200, the model trained in between.",
         read=_fact("service_startup", "ready_seconds"),
+        cold=True,
     ),
     Metric(
         name="evaluation_seconds",
@@ -243,6 +247,7 @@ REGISTRY: tuple[Metric, ...] = (
         mode="load",
         definition="From just before the start command until the port answers anything in HTTP.",
         read=_fact("service_startup", "first_reply_seconds"),
+        cold=True,
     ),
     Metric(
         name="first_evaluation_seconds",
@@ -252,6 +257,7 @@ REGISTRY: tuple[Metric, ...] = (
         mode="load",
         definition="From just before the start command until the first correct accuracy has arrived.",
         read=_fact("service_startup", "first_evaluation_seconds"),
+        cold=True,
     ),
     Metric(
         name="throughput_rps",

@@ -55,6 +55,7 @@ class _Condition:
     read: Callable[[Mapping[str, Any]], Any]
     mode: str | None = None
     only_where_measured: bool = False
+    of_process: bool = False
 
 
 def _startup(*keys: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -90,9 +91,9 @@ def _keepalive(facts: Mapping[str, Any]) -> Any:
 
 
 CONDITIONS = (
-    _Condition("CPUs granted", Kind.START, _granted_cpus),
-    _Condition("CPU quota, cores", Kind.START, _startup("granted", "cpu_quota_cores")),
-    _Condition("memory limit, bytes", Kind.START, _startup("granted", "memory_limit_bytes")),
+    _Condition("CPUs granted", Kind.START, _granted_cpus, of_process=True),
+    _Condition("CPU quota, cores", Kind.START, _startup("granted", "cpu_quota_cores"), of_process=True),
+    _Condition("memory limit, bytes", Kind.START, _startup("granted", "memory_limit_bytes"), of_process=True),
     _Condition("request threads", Kind.START, _effective("request_threads")),
     _Condition("compute threads", Kind.START, _effective("compute_threads")),
     _Condition("queue limit", Kind.START, _effective("queue_limit")),
@@ -121,8 +122,22 @@ CONDITIONS = (
 def checks(records: Iterable[Record]) -> list[Check]:
     """Check every condition over the trials that are not discarded; one arm alone has its values listed."""
     counted = [(trial, record["facts"]) for trial, record in records if not trial.discarded]
-    done = [check for condition in CONDITIONS if (check := _exact(condition, counted)) is not None]
-    return [*done, _effective_cores(counted)]
+    # What is read from a service's process cannot be compared where that runs on another host; a caution says so.
+    hidden = any(is_out_of_sight(facts) for trial, facts in counted if trial.kind is Kind.START)
+    conditions = [condition for condition in CONDITIONS if not (hidden and condition.of_process)]
+    done = [check for condition in conditions if (check := _exact(condition, counted)) is not None]
+    return done if hidden else [*done, _effective_cores(counted)]
+
+
+def is_out_of_sight(facts: Mapping[str, Any]) -> bool:
+    """Whether a start is of a service on another host: it is valid, and yet has no process that could be read."""
+    startup = lookup(facts, "service_startup")
+    return (
+        lookup(startup, "valid") is True
+        and lookup(startup, "granted") is None
+        and lookup(startup, "root_pid") is None
+        and lookup(startup, "instance_id") not in (None, ABSENT)
+    )
 
 
 def passed(made: Sequence[Check]) -> bool | None:

@@ -20,7 +20,7 @@ from analysis.errors import RunUnreadable
 from analysis.schema import Arm, Kind, Status, first_violation
 
 LATEST = "latest"
-WATCHERS = ("htop", "docker_stats")
+WATCHERS = ("htop", "docker_stats", "pod_stats")
 
 
 @dataclass(frozen=True)

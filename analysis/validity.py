@@ -13,14 +13,14 @@ from evenkeel.plan import trial_plan
 
 from analysis import parity, watched
 from analysis.figures import lookup, percent
-from analysis.run_store import PlannedTrial, RunFolder
+from analysis.run_store import WATCHERS, PlannedTrial, RunFolder
 from analysis.schema import Arm, Kind, Reason, Status
 
 Facts = Mapping[str, Any]
 
 FACTS_OF = {
     Kind.START: ("service_startup",),
-    Kind.IDLE: ("htop", "docker_stats"),
+    Kind.IDLE: WATCHERS,
     Kind.LOAD: ("ab_benchmark",),
 }
 
@@ -123,7 +123,8 @@ def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[P
         return
     facts = record["facts"]
     names = FACTS_OF[trial.kind]
-    if not any(isinstance(facts.get(name), Mapping) for name in names):
+    unwatched = trial.kind == Kind.IDLE and "unwatched" in facts
+    if not unwatched and not any(isinstance(facts.get(name), Mapping) for name in names):
         yield Problem(Reason.FACTS_MISSING, f"its record holds no facts of {' or '.join(names)}", trial.id)
         return
     if trial.kind == Kind.START:
@@ -134,9 +135,9 @@ def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[P
         )
     seen = watched.watched(facts)
     if seen is not None and seen.restarted:
-        yield Problem(
-            Reason.INSTANCE_CHANGED, "a watched process of the service was replaced during the trial", trial.id
-        )
+        how = "; ".join(watched.group_changes(facts, watched.FUNCTION))
+        message = "a watched process of the service was replaced during the trial"
+        yield Problem(Reason.INSTANCE_CHANGED, f"{message}: {how}" if how else message, trial.id)
 
 
 def _of_start(trial: PlannedTrial, startup: Mapping[str, Any]) -> Iterator[Problem]:

@@ -12,10 +12,13 @@ from typing import Any
 from evenkeel import counters
 from evenkeel.counters import Figure
 
-from analysis.figures import lookup
+from analysis.figures import ABSENT, lookup
 
 # Enough for a chart of a window; a longer recording is averaged into this many steps.
 COURSE_STEPS = 120
+
+# The group of pods that is an arm's service.
+FUNCTION = "function"
 
 _NO_WINDOW = "the trial has no window to count in"
 
@@ -60,25 +63,35 @@ class Watched:
 
 
 def watched(facts: Mapping[str, Any]) -> Watched | None:
-    """Read what a trial's watcher recorded of the service: its one container, else its processes.
+    """Read what a trial's watcher recorded of the service: its pods, else its one container, else its processes.
 
     None where none ran.
     """
-    container, htop = _container(facts), lookup(facts, "htop")
-    found = container if container is not None else htop
-    if not isinstance(found, Mapping):
-        return None
-    resolution = lookup(found, "counters", "resolution_seconds")
-    boot = lookup(facts, "htop" if container is None else "docker_stats", "host_boot_id")
-    return Watched(
-        source=_text(lookup(found, "counters", "source")),
-        resolution_seconds=float(resolution) if isinstance(resolution, int | float) else 0.0,
-        processor=_samples(lookup(found, "counters", "samples")),
-        memory=_samples(lookup(found, "memory", "samples")),
-        memory_kind=_text(lookup(found, "memory", "kind")),
-        host_boot_id=_text(boot),
-        restarted=lookup(found, "restarted") is True,
-    )
+    if _on_cluster(facts):
+        return group(facts, FUNCTION)
+    container = _container(facts)
+    name, found = ("htop", lookup(facts, "htop")) if container is None else ("docker_stats", container)
+    return _watched(found, lookup(facts, name, "host_boot_id"))
+
+
+def group(facts: Mapping[str, Any], name: str) -> Watched | None:
+    """Read what was recorded of one group of pods; None where there is none of this name."""
+    record = _group(facts, name)
+    return None if record is None else _watched(record, lookup(facts, "pod_stats", "host_boot_id"))
+
+
+def group_changes(facts: Mapping[str, Any], name: str) -> list[str]:
+    """Say how the pods of a group were not the same over the whole watch; empty where they were."""
+    found = lookup(_group(facts, name), "changes")
+    return [str(change) for change in found] if isinstance(found, list) else []
+
+
+def nodes(facts: Mapping[str, Any]) -> list[Watched]:
+    """Read what was recorded of the containers that are a cluster's nodes; empty where none were watched."""
+    containers = lookup(facts, "docker_stats", "containers") if _on_cluster(facts) else None
+    boot = lookup(facts, "docker_stats", "host_boot_id")
+    found = [_watched(record, boot) for record in containers] if isinstance(containers, list) else []
+    return [one for one in found if one is not None]
 
 
 def load_window(facts: Mapping[str, Any]) -> Window | None:
@@ -91,7 +104,11 @@ def load_window(facts: Mapping[str, Any]) -> Window | None:
 
 def watch_window(facts: Mapping[str, Any]) -> Window | None:
     """Give the stretch over which the watcher's CPU counter ran: the window of an idle trial."""
-    seen = watched(facts)
+    return own_window(watched(facts))
+
+
+def own_window(seen: Watched | None) -> Window | None:
+    """Give the stretch over which one watcher's CPU counter ran."""
     if seen is None or len(seen.processor) < 2:
         return None
     return Window(seen.processor[0][0], seen.processor[-1][0], seen.host_boot_id)
@@ -99,19 +116,29 @@ def watch_window(facts: Mapping[str, Any]) -> Window | None:
 
 def mean_cores(facts: Mapping[str, Any], window: Window | None) -> Figure:
     """Give the CPU seconds per second of the service inside the window, the counter interpolated at its edges."""
-    seen = _usable(facts, window)
-    if isinstance(seen, Figure):
-        return seen
-    watcher, stretch = seen
-    return counters.mean_cores(watcher.processor, stretch.start, stretch.end, watcher.resolution_seconds)
+    return _unwatched(facts) or cores_of(watched(facts), window)
 
 
 def mean_memory(facts: Mapping[str, Any], window: Window | None) -> Figure:
     """Give the mean bytes of the service inside the window."""
-    seen = _usable(facts, window)
-    if isinstance(seen, Figure):
-        return seen
-    watcher, stretch = seen
+    return _unwatched(facts) or memory_of(watched(facts), window)
+
+
+def cores_of(seen: Watched | None, window: Window | None) -> Figure:
+    """Give the CPU seconds per second that one watcher counted inside the window."""
+    usable = _usable(seen, window)
+    if isinstance(usable, Figure):
+        return usable
+    watcher, stretch = usable
+    return counters.mean_cores(watcher.processor, stretch.start, stretch.end, watcher.resolution_seconds)
+
+
+def memory_of(seen: Watched | None, window: Window | None) -> Figure:
+    """Give the mean bytes that one watcher saw inside the window."""
+    usable = _usable(seen, window)
+    if isinstance(usable, Figure):
+        return usable
+    watcher, stretch = usable
     return counters.mean_level(watcher.memory, stretch.start, stretch.end)
 
 
@@ -122,6 +149,8 @@ def htop_mean(facts: Mapping[str, Any], key: str, window: Window | None) -> Figu
 
 def docker_stats_mean(facts: Mapping[str, Any], key: str, window: Window | None) -> Figure:
     """Give the mean of one of docker stats' own figures over the frames that lie wholly inside the window."""
+    if _on_cluster(facts) and lookup(facts, "docker_stats") is not ABSENT:
+        return Figure(reason="docker stats watched the cluster's node, which is more than the service")
     return _frame_mean("docker stats", lookup(_container(facts), "samples"), key, window)
 
 
@@ -172,8 +201,13 @@ def course(facts: Mapping[str, Any], window: Window) -> dict[str, list[list[floa
     }
 
 
-def _usable(facts: Mapping[str, Any], window: Window | None) -> tuple[Watched, Window] | Figure:
-    seen = watched(facts)
+def _unwatched(facts: Mapping[str, Any]) -> Figure | None:
+    """Give the reason why nothing could watch the service of this trial, where its record holds one."""
+    reason = _text(lookup(facts, "unwatched"))
+    return None if reason is None else Figure(reason=reason)
+
+
+def _usable(seen: Watched | None, window: Window | None) -> tuple[Watched, Window] | Figure:
     if seen is None:
         return Figure(reason="no watcher ran beside this trial")
     if window is None:
@@ -181,6 +215,32 @@ def _usable(facts: Mapping[str, Any], window: Window | None) -> tuple[Watched, W
     if None not in (seen.host_boot_id, window.host_boot_id) and seen.host_boot_id != window.host_boot_id:
         return Figure(reason="watcher and load ran on different hosts or across a reboot, so their clocks do not agree")
     return seen, window
+
+
+def _watched(found: object, boot: object) -> Watched | None:
+    if not isinstance(found, Mapping):
+        return None
+    resolution = lookup(found, "counters", "resolution_seconds")
+    return Watched(
+        source=_text(lookup(found, "counters", "source")),
+        resolution_seconds=float(resolution) if isinstance(resolution, int | float) else 0.0,
+        processor=_samples(lookup(found, "counters", "samples")),
+        memory=_samples(lookup(found, "memory", "samples")),
+        memory_kind=_text(lookup(found, "memory", "kind")),
+        host_boot_id=_text(boot),
+        restarted=lookup(found, "restarted") is True,
+    )
+
+
+def _on_cluster(facts: Mapping[str, Any]) -> bool:
+    """Whether the service's pods were to be watched: then a container beside them is the cluster's node."""
+    return "pod_stats" in facts or "pod_stats_failure" in facts
+
+
+def _group(facts: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    groups = lookup(facts, "pod_stats", "groups")
+    found = groups if isinstance(groups, list) else []
+    return next((one for one in found if isinstance(one, Mapping) and one.get("name") == name), None)
 
 
 def _container(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:

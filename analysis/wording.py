@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.figures import percent
+from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Status, Verdict
 
@@ -97,8 +97,53 @@ def what_it_is(run: Run) -> str:
             )
         whose = "server's" if Arm.SERVER in platforms else "function's"
         return f"Embedded: the {whose} process on one machine, without gateway, watchdog or cluster."
-    described = [f"the {arm} arm on platform {platforms[arm]}" for arm in ("serverless", "server") if arm in platforms]
-    return f"This run measured {' against '.join(described)}."
+    described = [_arm(arm, platforms[arm]) for arm in (Arm.SERVERLESS, Arm.SERVER) if arm in platforms]
+    where = _engines(run) if set(platforms.values()) == {"docker"} else ""
+    return f"{_kind_of_run(set(platforms.values()))}: {' against '.join(described).rstrip(',')}{where}."
+
+
+# What stands for an arm on each platform; beside these a platform is called by its name.
+_ARMS: Mapping[tuple[str, str], str] = {
+    (Arm.SERVERLESS, "process"): "the function's process, without gateway, watchdog or cluster",
+    (Arm.SERVERLESS, "docker"): "the function's container",
+    (Arm.SERVERLESS, "kind"): "the function's pod on OpenFaaS in a KinD cluster, behind gateway and watchdog,",
+    (
+        Arm.SERVERLESS,
+        "kubernetes",
+    ): "the function's pod on OpenFaaS in an existing cluster, behind gateway and watchdog,",
+    (Arm.SERVER, "process"): "the server's process",
+    (Arm.SERVER, "docker"): "the server's container",
+    (Arm.SERVER, "systemd"): "the server's systemd unit",
+}
+_KINDS = (("kind", "KinD"), ("kubernetes", "Kubernetes"), ("docker", "Containers"))
+PAIRINGS: Mapping[str, str] = {
+    "function": "the function's limits equal the server's, and the node that it runs on is free to use more",
+    "platform": "the limits of the whole node, control plane included, equal the server's",
+}
+
+
+def _arm(arm: str, platform: str) -> str:
+    return _ARMS.get((arm, platform), f"the {arm} arm on platform {platform}")
+
+
+def _kind_of_run(platforms: set[str]) -> str:
+    return next((title for platform, title in _KINDS if platform in platforms), "This run")
+
+
+def _engines(run: Run) -> str:
+    """Say on which Docker engines both arms' containers ran, as far as the hosts' boot ids tell."""
+    names = {described["host"] for described in run["arms"].values()}
+    boots = {lookup(run["provenance"]["hosts"], name, "host_boot_id") for name in names}
+    engines = "on the Docker engines of two hosts" if len(boots) > 1 else "on one Docker engine"
+    if len(names) > 1 and boots & {None, ABSENT}:
+        engines = "on Docker"
+    return f" {engines}, without gateway or cluster"
+
+
+def pairing_sentence(run: Run) -> str | None:
+    """Say what was given equal limits, where an arm on a cluster leaves the choice."""
+    chosen = next((pairing for arm in run["arms"].values() if (pairing := arm.get("pairing")) is not None), None)
+    return None if chosen is None else f"Pairing by {chosen}: {PAIRINGS[chosen]}."
 
 
 def status_sentence(run: Run) -> str | None:
@@ -163,9 +208,10 @@ def primary(run: Run) -> Mapping[str, Any]:
 
 def opening(run: Run) -> Sequence[str]:
     """Give the sentences every report begins with."""
-    status = status_sentence(run)
+    status, pairing = status_sentence(run), pairing_sentence(run)
     return [
         what_it_is(run),
+        *([pairing] if pairing else []),
         *([status] if status else []),
         *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
     ]

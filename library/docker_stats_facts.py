@@ -13,17 +13,18 @@ description:
     container's own control group counters ten times a second, cgroup version 1 or 2.
   - Needs neither the C(docker) command nor a Python package on the target host.
   - A container that is unknown, does not run, or stops while it is watched is a failure, never a figure of 0.
+  - Started with O(ignore:async) and C(poll=0) beside a load, what it found is returned by a later task that gives the
+    registered job as O(recording).
   - Changes nothing on the host.
 options:
   containers:
-    description: Names or ids of running containers.
+    description: Names or ids of running containers. Needed to watch.
     type: list
     elements: str
-    required: true
   duration_seconds:
     description:
       - How long to watch, counted from the first good frame of every container.
-      - Exactly one of O(duration_seconds) and O(stop_file) is needed.
+      - Exactly one of O(duration_seconds) and O(stop_file) is needed to watch.
     type: float
   stop_file:
     description: The watch ends when this file appears. It must not exist at the beginning.
@@ -41,6 +42,7 @@ options:
     description:
       - The watch ends after this time whatever happens.
       - The default is O(duration_seconds) and 30 seconds, or an hour with O(stop_file).
+      - With O(recording), how long to wait for the watching task to end; 60 seconds by default.
     type: float
   artifact_dir:
     description:
@@ -51,6 +53,13 @@ options:
   docker_host:
     description: The engine's socket, C(unix:///path). The default is E(DOCKER_HOST), else C(/var/run/docker.sock).
     type: str
+  recording:
+    description:
+      - The registered result of an earlier C(docker_stats_facts) task that ran asynchronously, or of C(async_status)
+        for it.
+      - With it nothing is watched; the facts of that job are returned, waiting for its end where needed, and its file
+        is removed from the target.
+    type: dict
 requirements:
   - a running Docker engine on the target
 attributes:
@@ -82,12 +91,24 @@ EXAMPLES = r"""
   async: "{{ ansible_check_mode | ternary(0, 630) }}"
   poll: 0
   register: watcher
+
+- name: Put load on the container
+  ab_benchmark:
+    url: http://127.0.0.1:8081/
+    ready_file: /tmp/trial/ready
+    stop_file: /tmp/trial/stop
+
+- name: Take what was watched
+  docker_stats_facts:
+    recording: "{{ watcher }}"
 """
 
 RETURN = r"""
 ansible_facts:
   description: The fact C(docker_stats).
-  returned: except in check mode; where a container stopped, the module fails without it
+  returned: >-
+    except in check mode and by the task that only starts an asynchronous watch; where a container stopped, the module
+    fails without it
   type: dict
   contains:
     docker_stats:
@@ -182,20 +203,17 @@ plan:
   type: dict
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.evenkeel import docker_engine, docker_stats, watch
-
-ARTIFACT_NAME = "docker_stats.frames.json"
 
 
 def argument_spec():
     """The options, equal to DOCUMENTATION."""
     return {
         **watch.ARGUMENTS,
-        "containers": {"type": "list", "elements": "str", "required": True},
+        "containers": {"type": "list", "elements": "str"},
         "docker_host": {"type": "str"},
+        "recording": {"type": "dict"},
     }
 
 
@@ -203,6 +221,8 @@ def main():
     """Watch the containers and return the facts."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     options = module.params
+    if options["recording"] is not None:
+        watch.collect(module, "docker_stats")
     try:
         watch.check_options(options, least_interval=1, most_interval=60)
         names = checked_names(options["containers"])
@@ -211,7 +231,7 @@ def main():
         facts = docker_stats.watch_containers(
             docker_engine.engine_from(options["docker_host"]), names, watch.Watch(options), options["interval_seconds"]
         )
-        result = with_artifact(facts, options["artifact_dir"])
+        result = watch.with_artifact("docker_stats", facts, options["artifact_dir"])
     except (watch.WatchError, docker_engine.EngineError, OSError) as error:
         module.fail_json(
             msg=str(error),
@@ -229,19 +249,6 @@ def checked_names(names):
     if len(set(names)) != len(names):
         raise watch.WatchError(f"containers names one of them twice: {names}")
     return names
-
-
-def with_artifact(facts, directory):
-    """The module's result: the facts, with their long lists in a file of ``directory`` where that is given."""
-    content = None
-    if directory is not None:
-        facts, content = watch.separate_long_lists(facts)
-    if content is None:
-        return {"ansible_facts": {"docker_stats": facts}}
-    path = os.path.join(directory, ARTIFACT_NAME)
-    with open(path, "wb") as stream:
-        stream.write(content)
-    return {"ansible_facts": {"docker_stats": facts}, "artifacts": [watch.describe_artifact(path, content)]}
 
 
 if __name__ == "__main__":

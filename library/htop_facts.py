@@ -222,7 +222,10 @@ argv:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.evenkeel import htop_recording, procfs, watch
+from ansible.module_utils.evenkeel import async_job, htop_recording, procfs, watch
+
+# How long a recording may take to end, where the task does not say.
+COLLECT_SECONDS = 60
 
 
 def argument_spec():
@@ -242,11 +245,7 @@ def main():
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     options = module.params
     if options["recording"] is not None:
-        module.fail_json(
-            msg="recording is read by the action plugin htop_facts on the controller, which was not found",
-            operation="read an htop recording",
-            next_step="set action_plugins in ansible.cfg (or ANSIBLE_ACTION_PLUGINS) to the toolkit's plugins/action",
-        )
+        collect(module)
     interval = options["interval_seconds"]
 
     def resolve():
@@ -275,6 +274,21 @@ def main():
     recording["version"] = planned["version"]
     watch.warn_of_deadline(module.warn, recording["window"])
     module.exit_json(changed=False, argv=planned["argv"], recording=recording)
+
+
+def collect(module):
+    """Return what an earlier, asynchronous task recorded; the action plugin turns it into facts. Ends the module."""
+    try:
+        result = async_job.finished(module.params["recording"], module.params["deadline_seconds"] or COLLECT_SECONDS)
+    except async_job.AsyncJobError as error:
+        module.fail_json(
+            msg=str(error),
+            operation="collect an htop recording",
+            next_step="correct what the message names and run the task again",
+        )
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 def plan_of(options):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis import verdict, wording
+from analysis import cluster_phases, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
 from analysis.schema import Kind
@@ -17,6 +17,7 @@ from analysis.table import Table
 
 Run = Mapping[str, Any]
 
+STATES = ("idle", "busy")
 VERDICT_HEADERS = ("Metric", "Server", "Serverless", "Ratio", "95 % interval", "n", "p", "Verdict")
 
 
@@ -124,6 +125,9 @@ def _what(run: Run) -> Iterator[Section]:
                 f"{described['platform']} on {described['host']}: {described.get('description', '')}",
             )
         )
+    pairing = wording.pairing_sentence(run)
+    if pairing is not None:
+        rows.append(("Equal ground", pairing))
     yield Section("what", "The run", tables=(Table("What, when, where", ("What", "Value"), tuple(rows)),))
 
 
@@ -213,6 +217,82 @@ def _shown(run: Run) -> Iterator[Section]:
                 ),
             ),
         )
+
+
+def _resources(run: Run) -> Iterator[Section]:
+    """Show the three figures of an arm on a cluster, side by side."""
+    found = run.get("resources", ())
+    arms = list(dict.fromkeys(row["arm"] for row in found))
+    if not found:
+        return
+    by_place = {(row["arm"], row["part"], row["state"]): row for row in found}
+    tables = []
+    for arm in arms:
+        parts = list(dict.fromkeys(row["part"] for row in found if row["arm"] == arm))
+        tables.append(
+            Table(
+                f"What the {arm} arm's platform uses, part by part",
+                ("Part", "CPU, idle", "CPU, busy", "Memory, idle", "Memory, busy"),
+                tuple(
+                    (
+                        by_place[arm, part, "idle"]["title"],
+                        *(wording.summary(by_place[arm, part, state]["cpu_cores"], "cores") for state in STATES),
+                        *(wording.summary(by_place[arm, part, state]["memory_bytes"], "bytes") for state in STATES),
+                    )
+                    for part in parts
+                ),
+                frozenset({1, 2, 3, 4}),
+            )
+        )
+        missing = tuple(
+            (row["title"], f"{quantity}, {row['state']}", row[reason])
+            for row in found
+            if row["arm"] == arm
+            for quantity, reason in (("CPU", "cpu_reason"), ("memory", "memory_reason"))
+            if row[reason] is not None
+        )
+        if missing:
+            tables.append(Table(f"What of the {arm} arm is not measured", ("Part", "Figure", "Why"), missing))
+    yield Section(
+        "resources",
+        "What the platform uses",
+        (
+            "Medians over trials. The function's pod alone is compared with the server, in the table above. OpenFaaS's "
+            "own pods are what runs the function: gateway, provider and the rest. The whole node is all of that with "
+            "the cluster itself; less its idle baseline, the median of its idle windows in this run, it is what the "
+            "load added. CPU is from control group counters, idle over the idle window and busy inside ab's own; "
+            "memory is the working set.",
+        ),
+        tables=tuple(tables),
+    )
+
+
+def _cold_starts(run: Run) -> Iterator[Section]:
+    """Show what the cluster did in the starts, and which were not cold."""
+    judged = run.get("cold_starts")
+    if judged is None:
+        return
+    rejected = judged["rejected"]
+    if not judged["starts"]:
+        said = "No start was counted."
+    elif rejected:
+        said = f"{len(rejected)} of {judged['starts']} starts were not cold and are not counted."
+    else:
+        said = f"All {judged['starts']} starts were cold, by what the cluster showed of each."
+    tables = [table for mode in cluster_phases.MODES if (table := cluster_phases.table(run, mode)) is not None]
+    if rejected:
+        rows = tuple((found["trial"], "; ".join(found["reasons"])) for found in rejected)
+        tables.append(Table("Starts that are not counted", ("Start", "Why it was not cold"), rows))
+    yield Section(
+        "cold-starts",
+        "Cold starts",
+        (
+            f"{said} A start is cold where the old pod had ended, nothing else served, and a new pod took its place. "
+            "The phases are those of the cluster, in seconds since the start command; the source says where the end of "
+            f"each is from, the resolution by how much it may be late.{cluster_phases.image_sentence(run)}",
+        ),
+        tables=tuple(tables),
+    )
 
 
 def _observations(metric: Mapping[str, Any]) -> str:
@@ -393,4 +473,18 @@ def _provenance(run: Run) -> Sequence[tuple[str, Mapping[str, Any]]]:
     )
 
 
-_SECTIONS = (_reasons, _verdicts, _warnings, _charts, _shown, _blocks, _parity, _study, _method, _what, _raw)
+_SECTIONS = (
+    _reasons,
+    _verdicts,
+    _warnings,
+    _charts,
+    _shown,
+    _resources,
+    _cold_starts,
+    _blocks,
+    _parity,
+    _study,
+    _method,
+    _what,
+    _raw,
+)

@@ -23,4 +23,6 @@ def html(report: Document, run: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html.j2").render(report=report, charts=charts(run), valid=run["valid"])
+    return environment.get_template("report.html.j2").render(
+        report=report, charts=charts(run), valid=run["valid"], cluster="cold_starts" in run
+    )

@@ -44,6 +44,25 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
+class ClusterPhase(StrEnum):
+    """What a cluster does in a start before the service's own phases, and beside them."""
+
+    DELETED = "deleted"
+    SCHEDULED = "scheduled"
+    IMAGE = "image"
+    CONTAINER_STARTED = "container_started"
+    CONTAINER_READY = "container_ready"
+
+
+class Part(StrEnum):
+    """What the resources of an arm on a cluster are told apart by."""
+
+    FUNCTION = "function"
+    OPENFAAS = "openfaas"
+    NODE = "node"
+    NODE_LESS_IDLE = "node_less_idle"
+
+
 class Status(StrEnum):
     """How far a run came."""
 
@@ -101,12 +120,20 @@ class Caution(StrEnum):
     UNCOMMITTED_CHANGES = "uncommitted_changes"
     NOT_INTERLEAVED = "not_interleaved"
     RESUMED = "resumed"
+    NOT_COLD = "not_cold"
+    PODS_CHANGED = "pods_changed"
+    GRANT_UNKNOWN = "grant_unknown"
 
+
+# The platforms of an arm whose starts a cluster proves to be cold, and whose resources are told apart.
+CLUSTERS = frozenset({"kind", "kubernetes"})
 
 CLOSED_LISTS: Mapping[str, type[StrEnum]] = {
     "arm": Arm,
     "kind": Kind,
     "phase": Phase,
+    "cluster_phase": ClusterPhase,
+    "part": Part,
     "status": Status,
     "verdict": Verdict,
     "reason_code": Reason,

@@ -8,7 +8,6 @@ The target needs Python's standard library only, the terminal emulator is the co
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ if _MODULE_UTILS not in sys.path:
 
 from evenkeel import htop_facts, htop_recording, watch  # noqa: E402
 
-POLL_SECONDS = 0.2
-DEFAULT_WAIT_SECONDS = 60.0
 ARTIFACT_NAME = "htop.frames.json"
 
 
@@ -92,37 +89,14 @@ class ActionModule(ActionBase):
         return {**answer, "changed": False}
 
     def _finished(self, job: Mapping[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        """The result of the recording task, waited for where it has not ended."""
+        """The result of the recording task."""
         if "recording" in job or job.get("failed"):
             return dict(job)
         if "plan" in job or self._task.check_mode:
             return {"changed": False, "plan": job.get("plan")}
-        if "ansible_job_id" not in job:
-            raise AnsibleActionFail(
-                "recording holds neither a recording nor the id of an asynchronous job; give the result registered by "
-                f"the htop_facts task that recorded (it holds: {', '.join(sorted(job)) or 'nothing'})"
-            )
-        wait_seconds = float(self._task.args.get("deadline_seconds") or DEFAULT_WAIT_SECONDS)
-        give_up = time.monotonic() + wait_seconds
-        while True:
-            answer = self._async_status(job["ansible_job_id"], "status", task_vars)
-            if answer.get("finished") or answer.get("failed"):
-                self._async_status(job["ansible_job_id"], "cleanup", task_vars)
-                return {name: value for name, value in answer.items() if name not in ("started", "finished")}
-            if time.monotonic() >= give_up:
-                raise AnsibleActionFail(
-                    f"the htop recording (job {job['ansible_job_id']}) did not end within {wait_seconds:g} s; "
-                    "has its stop_file been made? raise deadline_seconds to wait longer"
-                )
-            time.sleep(POLL_SECONDS)
-
-    def _async_status(self, job_id: str, mode: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        directory = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
-        answer: dict[str, Any] = self._execute_module(
-            module_name="ansible.legacy.async_status",
-            module_args={"jid": job_id, "mode": mode, "_async_dir": directory},
-            task_vars=task_vars,
-        )
+        # The job's result is on the target: the module of this name waits for it there.
+        answer: dict[str, Any] = self._execute_module(task_vars=task_vars)
+        self._remove_tmp_path(self._connection._shell.tmpdir)
         return answer
 
     def _facts(self, recording: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import ansible.module_utils
 import pytest
+from ansible.module_utils import _internal
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,13 +41,18 @@ def load_module() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture
-def run_module(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def run_module(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
     """A function that runs a module's `main()` with `args` and returns its parsed result.
 
     A result without `failed` has it set to False, so that a test can always ask.
     """
+    # On a target nothing of the controller is imported, and a module's warnings are in its result.
+    monkeypatch.setattr(_internal, "is_controller", False)
 
     def run(module: ModuleType, args: Mapping[str, Any], check_mode: bool = False) -> dict[str, Any]:
+        monkeypatch.setattr(warnings, "_global_warnings", {})
         control = {"_ansible_check_mode": check_mode, "_ansible_remote_tmp": str(tmp_path / "ansible-tmp")}
         capfd.readouterr()
         with patch_module_args({**args, **control}), pytest.raises(SystemExit) as ended:

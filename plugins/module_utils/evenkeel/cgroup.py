@@ -9,8 +9,8 @@ other directories, so that recorded trees can be read as well. A figure that the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from .procfs import ProcessNotFound
 
@@ -209,3 +209,96 @@ def memory_peak_bytes(path: str) -> int | None:
     """The highest usage so far, file cache included; version 2 has it from Linux 5.19 on."""
     peak = _read_integer(path, "memory.max_usage_in_bytes")
     return peak if peak is not None else _read_integer(path, "memory.peak")
+
+
+def working_set_bytes(path: str) -> int | None:
+    """Memory in use now: usage without the inactive file cache, as kubelet and cAdvisor count it.
+
+    Formula: ``setMemoryStats`` of google/cadvisor@ab9bb9e9, container/libcontainer/handler.go.
+    """
+    usage = _read_integer(path, "memory.usage_in_bytes")
+    if usage is None:
+        usage = _read_integer(path, "memory.current")
+    if usage is None:
+        return None
+    inside = _read_keyed(path, "memory.stat")
+    # Version 1 has both keys, and there the one over the whole subtree counts.
+    return max(0, usage - inside.get("total_inactive_file", inside.get("inactive_file", 0)))
+
+
+class Container:
+    """A container's own counters on this host, or none where its groups cannot be seen from here.
+
+    ``pid`` is one of its processes, ``version`` the control group version of its CPU counter, or None.
+    """
+
+    def __init__(self, container_id: str, pid: int) -> None:
+        self._pid = pid
+        try:
+            paths = paths_of(pid)
+        except ProcessNotFound:
+            paths = {}
+        # In another process namespace the same number is somebody else: the path must name the container.
+        own = {name: path for name, path in paths.items() if container_id in path}
+        # Where both versions are mounted, the unified one has no controllers: then these are in version 1's.
+        self._usage_path = own.get("cpuacct") or own.get(UNIFIED)
+        self._cpu_path = own.get("cpu") or own.get(UNIFIED)
+        self._memory_path = own.get("memory") or own.get(UNIFIED)
+        self.version = None if self._usage_path is None else 1 if "cpuacct" in own else 2
+        self._throttled_before: Throttling | None = None
+
+    def usage_seconds(self) -> float | None:
+        """CPU seconds used so far."""
+        return None if self._usage_path is None else cpu_usage_seconds(self._usage_path)
+
+    def resolution_seconds(self) -> float | None:
+        """The unit of ``usage_seconds``."""
+        return None if self._usage_path is None else cpu_resolution_seconds(self._usage_path)
+
+    def working_set_bytes(self) -> int | None:
+        """Memory in use now."""
+        return None if self._memory_path is None else working_set_bytes(self._memory_path)
+
+    def memory_limit_bytes(self) -> int | None:
+        """The tightest memory limit that holds for it; None where there is none, or it has ended."""
+        try:
+            return memory_limit_bytes(self._pid) if self._memory_path else None
+        except ProcessNotFound:
+            return None
+
+    def begin(self) -> None:
+        """The window begins: throttling is counted from here."""
+        self._throttled_before = None if self._cpu_path is None else throttling(self._cpu_path)
+
+    def facts(self) -> dict[str, Any]:
+        """Throttling within the window; the peak is since the container's start."""
+        before = self._throttled_before
+        after = None if self._cpu_path is None else throttling(self._cpu_path)
+        try:
+            quota = cpu_quota_cores(self._pid) if self._cpu_path else None
+        except ProcessNotFound:
+            quota = None
+        return {
+            "version": self.version,
+            "throttled_seconds": after.seconds - before.seconds if after and before else None,
+            "throttled_periods": after.periods - before.periods if after and before else None,
+            "memory_peak_bytes": None if self._memory_path is None else memory_peak_bytes(self._memory_path),
+            "cpu_quota_cores": quota,
+        }
+
+
+def processes_of_containers(container_ids: Iterable[str], proc_root: str = "/proc") -> dict[str, int]:
+    """A process of each container on this host, the first by number; a container that has none here is left out.
+
+    Whatever the runtime and its driver, the path of a container's control group holds the container's id.
+    """
+    wanted = set(container_ids)
+    found: dict[str, int] = {}
+    for pid in sorted(int(name) for name in os.listdir(proc_root) if name.isdigit()):
+        if not wanted:
+            break
+        membership = _read_text(proc_root, str(pid), "cgroup") or ""
+        for container_id in [one for one in wanted if one in membership]:
+            found[container_id] = pid
+            wanted.remove(container_id)
+    return found

@@ -71,6 +71,21 @@ def mean_cores(samples: Sequence[Sample], start: float, end: float, resolution_s
     )
 
 
+def since(samples: Sequence[Sample], start: float, resolution_seconds: float) -> dict[str, float | None]:
+    """A counter's figures from ``start``, or its first sample where that is later, until its last sample.
+
+    All are None where it has no two samples there; below the counter's unit only the bound is given.
+    """
+    begin = max(start, samples[0][0]) if samples else start
+    end = samples[-1][0] if samples else start
+    used = counted_seconds(samples, begin, end, resolution_seconds)
+    return {
+        "cpu_cores": None if used.value is None else used.value / (end - begin),
+        "cpu_seconds": used.value,
+        "cpu_seconds_less_than": used.less_than,
+    }
+
+
 def mean_level(samples: Sequence[Sample], start: float, end: float) -> Figure:
     """The mean of the samples of a level, such as memory, taken between ``start`` and ``end``; each counts the same."""
     inside = [sample[1] for sample in samples if start <= sample[0] <= end]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import cgroup, counters, procfs
+from . import cgroup, counters
 from .clock import host_boot_id, monotonic
 from .docker_engine import Engine, EngineError
 from .watch import COUNTER_INTERVAL_SECONDS, Watch, WatchError
@@ -96,53 +96,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-class _Cgroup:
-    """A container's own counters on this host, or none where its groups cannot be seen from here."""
-
-    def __init__(self, container_id: str, pid: int) -> None:
-        self._pid = pid
-        try:
-            paths = cgroup.paths_of(pid)
-        except procfs.ProcessNotFound:
-            paths = {}
-        # In another process namespace the same number is somebody else: the path must name the container.
-        own = {name: path for name, path in paths.items() if container_id in path}
-        # Where both versions are mounted, the unified one has no controllers: then these are in version 1's.
-        self._usage_path = own.get("cpuacct") or own.get(cgroup.UNIFIED)
-        self._cpu_path = own.get("cpu") or own.get(cgroup.UNIFIED)
-        self._memory_path = own.get("memory") or own.get(cgroup.UNIFIED)
-        self.version = None if self._usage_path is None else 1 if "cpuacct" in own else 2
-        self._throttled_before: cgroup.Throttling | None = None
-
-    def usage_seconds(self) -> float | None:
-        return None if self._usage_path is None else cgroup.cpu_usage_seconds(self._usage_path)
-
-    def resolution_seconds(self) -> float:
-        if self._usage_path is None:
-            return ENGINE_RESOLUTION_SECONDS
-        return cgroup.cpu_resolution_seconds(self._usage_path)
-
-    def begin(self) -> None:
-        """The window begins: throttling is counted from here."""
-        self._throttled_before = None if self._cpu_path is None else cgroup.throttling(self._cpu_path)
-
-    def facts(self) -> dict[str, Any]:
-        """Throttling within the window; the peak is since the container's start."""
-        before = self._throttled_before
-        after = None if self._cpu_path is None else cgroup.throttling(self._cpu_path)
-        try:
-            quota = cgroup.cpu_quota_cores(self._pid) if self._cpu_path else None
-        except procfs.ProcessNotFound:
-            quota = None
-        return {
-            "version": self.version,
-            "throttled_seconds": after.seconds - before.seconds if after and before else None,
-            "throttled_periods": after.periods - before.periods if after and before else None,
-            "memory_peak_bytes": None if self._memory_path is None else cgroup.memory_peak_bytes(self._memory_path),
-            "cpu_quota_cores": quota,
-        }
-
-
 class _Container:
     """One watched container: its frames come from a thread of its own, its counters are read by the watch's loop."""
 
@@ -154,7 +107,7 @@ class _Container:
         self.id: str = inspected["Id"]
         self.name: str = inspected["Name"].lstrip("/")
         self._life = (inspected["State"]["Pid"], inspected["State"].get("StartedAt"))
-        self._cgroup = _Cgroup(self.id, inspected["State"]["Pid"])
+        self._cgroup = cgroup.Container(self.id, inspected["State"]["Pid"])
         self._arrived: queue.SimpleQueue[tuple[float, dict[str, Any] | EngineError | None]] = queue.SimpleQueue()
         self._kept: tuple[float, dict[str, Any]] | None = None
         self._samples: list[dict[str, Any]] = []
@@ -223,10 +176,7 @@ class _Container:
 
     def facts(self, window_start: float) -> dict[str, Any]:
         """The container's figures: counters from the window's start on, frames as received."""
-        resolution = self._cgroup.resolution_seconds()
-        start = max(window_start, self._counter[0][0]) if self._counter else window_start
-        end = self._counter[-1][0] if self._counter else window_start
-        used = counters.counted_seconds(self._counter, start, end, resolution)
+        resolution = self._cgroup.resolution_seconds() or ENGINE_RESOLUTION_SECONDS
         first, last = self._samples[0], self._samples[-1]
         totals = ("network_received_bytes", "network_sent_bytes", "block_read_bytes", "block_written_bytes")
         memory = _mean([one["memory_bytes"] for one in self._samples])
@@ -234,9 +184,7 @@ class _Container:
             "name": self.name,
             "id": self.id,
             "cpu_percent_of_core": _mean([one["cpu_percent_of_core"] for one in self._samples]),
-            "cpu_cores": None if used.value is None else used.value / (end - start),
-            "cpu_seconds": used.value,
-            "cpu_seconds_less_than": used.less_than,
+            **counters.since(self._counter, window_start, resolution),
             "memory_bytes": None if memory is None else round(memory),
             "memory_kind": "working_set",
             "memory_limit_bytes": last["memory_limit_bytes"],

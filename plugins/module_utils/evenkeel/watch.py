@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from . import async_job
 from .clock import Deadline, monotonic
 
 # Counters are read this often between two frames.
@@ -21,6 +22,9 @@ MOST_VALUES_IN_FACTS = 1000
 # What a watch of a known duration may take longer: the tool's start and its first frames.
 DURATION_GRACE_SECONDS = 30.0
 STOP_FILE_DEADLINE_SECONDS = 3600.0
+
+# How long to wait for a watch that was started asynchronously and should have ended.
+RECORDING_WAIT_SECONDS = 60.0
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "duration_seconds": {"type": "float"},
@@ -191,3 +195,47 @@ def merge_long_lists(facts: Any, lists: Any) -> Any:
 def describe_artifact(path: str, content: bytes) -> dict[str, Any]:
     """``{"path", "sha256", "bytes"}`` of a file with this content."""
     return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def with_artifact(name: str, facts: Mapping[str, Any], directory: str | None) -> dict[str, Any]:
+    """A module's result with the fact ``name``, its long lists in a file of ``directory`` where that is given.
+
+    Raises OSError where the file cannot be written.
+    """
+    content = None
+    if directory is not None:
+        facts, content = separate_long_lists(facts)
+    result: dict[str, Any] = {"ansible_facts": {name: facts}}
+    if directory is None or content is None:
+        return result
+    path = os.path.join(directory, f"{name}.frames.json")
+    with open(path, "wb") as stream:
+        stream.write(content)
+    return {**result, "artifacts": [describe_artifact(path, content)]}
+
+
+def collect(module: Any, name: str) -> None:
+    """End a module that was given the option ``recording`` with what that job found: the fact ``name``, or its failure.
+
+    In check mode, and where the job itself was a rehearsal, there is a plan and no fact.
+    """
+    job = module.params["recording"]
+    if module.check_mode or "plan" in job:
+        module.exit_json(changed=False, plan=job.get("plan"))
+    try:
+        result = async_job.finished(job, module.params["deadline_seconds"] or RECORDING_WAIT_SECONDS)
+        if not result.get("failed") and name not in (result.get("ansible_facts") or {}):
+            held = ", ".join(sorted(result)) or "nothing"
+            raise async_job.AsyncJobError(f"recording is a job of another module: it gave no fact {name} ({held})")
+    except async_job.AsyncJobError as error:
+        module.fail_json(
+            msg=str(error),
+            operation=f"take the {name} of a watch that ran beside",
+            next_step="give the result that the watching task registered, once",
+        )
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    result.pop("exception", None)
+    if result.pop("failed", False):
+        module.fail_json(**{"msg": "the watch failed without a message", **result})
+    module.exit_json(**{**result, "changed": False})

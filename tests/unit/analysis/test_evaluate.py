@@ -232,8 +232,16 @@ def test_what_an_embedded_run_cannot_know_is_not_measured(evaluated: Make) -> No
     assert names >= {"pod cold start", "control plane's CPU and memory"}
 
 
+def test_what_containers_without_a_cluster_cannot_know_is_not_measured(evaluated: Make) -> None:
+    found = {one["name"]: one["reason"] for one in evaluated(platform="docker")["not_measured"]}
+    assert found.keys() >= {"pod cold start", "control plane's CPU and memory"}
+    assert all("container" in reason for reason in found.values())
+
+
 def test_a_cluster_run_claims_nothing_of_the_kind(evaluated: Make) -> None:
-    assert evaluated(platform="kind")["not_measured"] == []
+    names = {found["name"] for found in evaluated(platform="kind")["not_measured"]}
+    assert names == {"gateway's share of the response time"}
+    assert evaluated(arms=("server",), platform="docker")["not_measured"] == []
 
 
 @pytest.mark.parametrize(

@@ -375,9 +375,10 @@ def places(found: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 GARBAGE = (None, -1, 1e308, "x", [], {}, [[1, 2]], True, float("nan"))
 
 
+@pytest.mark.parametrize("platforms", [{}, {"server": "docker", "serverless": "kind"}], ids=["process", "kind"])
 @pytest.mark.parametrize("seed", range(4))
-def test_garbage_in_a_record_never_ends_in_a_traceback(tmp_path: Path, seed: int) -> None:
-    folder = SyntheticRun(blocks=1).write(tmp_path)
+def test_garbage_in_a_record_never_ends_in_a_traceback(tmp_path: Path, seed: int, platforms: dict[str, str]) -> None:
+    folder = SyntheticRun(blocks=1, platforms=platforms).write(tmp_path)
     chance = random.Random(seed)
     for _ in range(12):
         path = chance.choice(sorted((folder / "raw").glob("*-*.json")))

@@ -90,3 +90,46 @@ def test_two_containers_are_no_single_service() -> None:
     container = {"counters": facts()["htop"]["counters"]}
     assert watched.watched({"docker_stats": {"containers": [container]}}) is not None
     assert watched.watched({"docker_stats": {"containers": [container, container]}}) is None
+
+
+def on_cluster(**changes: Any) -> dict[str, Any]:
+    """Facts of a function on a cluster: its pod uses 1.5 cores, OpenFaaS's pods a tenth of that, the node it all."""
+    whole = facts()["htop"]
+    record = {key: whole[key] for key in ("counters", "memory", "restarted")}
+    tenth = [[moment, used / 10] for moment, used in record["counters"]["samples"]]
+    openfaas = {**record, "name": "openfaas", "counters": {**record["counters"], "samples": tenth}}
+    return {
+        "pod_stats": {"host_boot_id": "boot", "groups": [{**record, "name": "function", **changes}, openfaas]},
+        "docker_stats": {"host_boot_id": "boot", "containers": [{**record, "samples": whole["frames"]}]},
+    }
+
+
+def test_the_service_on_a_cluster_is_the_functions_pod_and_never_the_node() -> None:
+    assert watched.mean_cores(on_cluster(), WINDOW).value == pytest.approx(1.5)
+    failed = {"pod_stats_failure": "no container runs", "docker_stats": on_cluster()["docker_stats"]}
+    assert watched.watched(failed) is None
+    assert watched.watched({**on_cluster(), "pod_stats": {"groups": []}}) is None
+
+
+def test_docker_stats_of_a_node_is_no_figure_of_the_service() -> None:
+    found = watched.docker_stats_mean(on_cluster(), "memory_percent", WINDOW)
+    assert found.value is None and "the cluster's node" in (found.reason or "")
+
+
+def test_groups_and_nodes_are_told_apart() -> None:
+    openfaas = watched.group(on_cluster(), "openfaas")
+    assert watched.cores_of(openfaas, WINDOW).value == pytest.approx(0.15)
+    assert watched.group(on_cluster(), "other") is None
+    assert len(watched.nodes(on_cluster())) == 1
+    assert watched.nodes({"docker_stats": on_cluster()["docker_stats"]}) == [], "without pods it is the service itself"
+
+
+def test_a_reason_why_nothing_watched_is_the_figures_reason() -> None:
+    said = {"unwatched": "the function's pod runs on another host"}
+    assert watched.mean_cores(said, WINDOW).reason == said["unwatched"]
+    assert watched.mean_memory(said, None).reason == said["unwatched"]
+
+
+def test_changes_of_a_group_are_read_in_words() -> None:
+    assert watched.group_changes(on_cluster(changes=["pod b appeared"]), "function") == ["pod b appeared"]
+    assert watched.group_changes(on_cluster(), "function") == []

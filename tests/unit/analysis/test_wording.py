@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from analysis import wording
@@ -44,3 +46,69 @@ def test_what_is_absent_is_not_measured() -> None:
 
 def test_a_small_p_is_not_printed_as_0() -> None:
     assert wording.probability(0.00004) == "< 0.001"
+
+
+BOTH = ("server", "serverless")
+
+
+def described(
+    server: str | None, serverless: str | None, boots: tuple[str | None, str | None] = ("one", "one"), **of_arms: Any
+) -> dict[str, Any]:
+    platforms = {name: one for name, one in (("server", server), ("serverless", serverless)) if one is not None}
+    return {
+        "platform": platforms,
+        "arms": {name: {"host": f"{name}-host", **of_arms} for name in platforms},
+        "provenance": {
+            "hosts": {f"{name}-host": {"host_boot_id": boot} for name, boot in zip(BOTH, boots, strict=True) if boot}
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (
+            described("process", "process"),
+            "Embedded: the function's process against the server's process on one machine, without gateway, watchdog "
+            "or cluster.",
+        ),
+        (
+            described("docker", "docker"),
+            "Containers: the function's container against the server's container on one Docker engine, without gateway "
+            "or cluster.",
+        ),
+        (
+            described("docker", "docker", ("one", "two")),
+            "Containers: the function's container against the server's container on the Docker engines of two hosts, "
+            "without gateway or cluster.",
+        ),
+        (
+            described("docker", "docker", (None, None)),
+            "Containers: the function's container against the server's container on Docker, without gateway or "
+            "cluster.",
+        ),
+        (
+            described("docker", "kind"),
+            "KinD: the function's pod on OpenFaaS in a KinD cluster, behind gateway and watchdog, against the server's "
+            "container.",
+        ),
+        (
+            described(None, "kubernetes"),
+            "Kubernetes: the function's pod on OpenFaaS in an existing cluster, behind gateway and watchdog.",
+        ),
+        (
+            described("docker", None),
+            "Containers: the server's container on one Docker engine, without gateway or cluster.",
+        ),
+        (described("moon", None), "This run: the server arm on platform moon."),
+    ],
+)
+def test_a_run_is_called_what_it_is(run: dict[str, Any], said: str) -> None:
+    assert wording.what_it_is(run) == said
+
+
+def test_the_pairing_is_said_where_there_is_a_choice() -> None:
+    assert wording.pairing_sentence(described("docker", "docker")) is None
+    assert wording.pairing_sentence(described("docker", "docker", pairing=None)) is None
+    said = wording.pairing_sentence(described("docker", "kind", pairing="platform"))
+    assert said is not None and said.startswith("Pairing by platform: the limits of the whole node")

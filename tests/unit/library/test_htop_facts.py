@@ -97,7 +97,7 @@ def test_check_mode_needs_neither_htop_nor_the_service(module: ModuleType, run_m
         ({"pids": [1], "duration_seconds": 5, "interval_seconds": 0.1}, "between 0.5 and 10"),
         ({"pids": ["x"], "duration_seconds": 5}, "pids"),
         ({"pids": [os.getpid()], "duration_seconds": 5, "htop_path": "/nonexistent/htop"}, "apt-get install htop"),
-        ({"recording": {"a": 1}}, "action plugin htop_facts"),
+        ({"recording": {"a": 1}}, "recording is not the registered result"),
     ],
 )
 def test_bad_input_gets_one_clear_message(

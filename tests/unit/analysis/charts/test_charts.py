@@ -139,3 +139,14 @@ def test_a_scale_holds_its_values(values: list[float]) -> None:
     for from_zero in (True, False):
         place = scale.linear(values, 10, 110, from_zero=from_zero)
         assert all(10 - 1e-6 <= place(value) <= 110 + 1e-6 for value in values)
+
+
+def test_a_start_on_a_cluster_begins_with_the_clusters_phases(evaluated: Make) -> None:
+    run = evaluated(platforms={"server": "docker", "serverless": "kind"})
+    drawing = drawn(run, "phases-load")
+    bars = [element for element in classes(drawing, "cluster") if float(element.get("height", 0)) == 20]
+    assert len(bars) == 3, "scheduled, image and container_started, of the one arm on a cluster"
+    assert not classes(drawn(evaluated(), "phases-load"), "cluster")
+    chart = next(chart for chart in charts(run) if chart.id == "phases-load")
+    assert [row[0] for row in chart.table.rows][:3] == ["scheduled", "image", "container_started"]
+    assert "cluster" in chart.reading

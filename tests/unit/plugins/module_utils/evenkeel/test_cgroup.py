@@ -179,3 +179,45 @@ def test_a_process_that_does_not_run_is_refused(host: Host) -> None:
 def test_the_own_process_has_groups_where_they_are_mounted() -> None:
     paths = cgroup.paths_of(os.getpid())
     assert all(os.path.isdir(path) for path in paths.values())
+
+
+@pytest.mark.parametrize(
+    ("files", "used"),
+    [
+        ({"memory.usage_in_bytes": "9000", "memory.stat": "inactive_file 1\ntotal_inactive_file 2000\n"}, 7000),
+        ({"memory.current": "9000", "memory.stat": "inactive_file 2000\n"}, 7000),
+        ({"memory.current": "9000", "memory.stat": "inactive_file 9500\n"}, 0),
+        ({"memory.current": "9000"}, 9000),
+        ({"memory.stat": "inactive_file 2000\n"}, None),
+    ],
+)
+def test_the_working_set_is_usage_without_the_inactive_file_cache(
+    files: dict[str, str], used: int | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert cgroup.working_set_bytes(str(tmp_path)) == used
+
+
+# Paths as kubelet and containerd make them in a KinD node, with the systemd driver and with the cgroupfs driver.
+POD = "1f" * 32
+SYSTEMD = f"/docker/{'0a' * 32}/kubelet.slice/kubelet-kubepods.slice/cri-containerd-{POD}.scope"
+CGROUPFS = f"/docker/{'0a' * 32}/kubelet/kubepods/burstable/pod6f1d1c5e/{POD}"
+
+
+@pytest.mark.parametrize("path", [SYSTEMD, CGROUPFS])
+def test_a_process_of_a_container_is_found_by_its_id_whatever_the_driver(path: str, host: Host) -> None:
+    for pid, group in ((7, "/docker/" + "0a" * 32), (812, path), (811, path), (9, "/")):
+        host.write(f"proc/{pid}/cgroup", f"5:memory:{group}\n0::{group}\n")
+    host.write("proc/self/cgroup", "0::/\n")
+    assert cgroup.processes_of_containers([POD, "2e" * 32], host.proc) == {POD: 811}
+
+
+def test_a_container_whose_process_has_ended_has_no_figures() -> None:
+    container = cgroup.Container(POD, 2**30)
+    assert (container.usage_seconds(), container.working_set_bytes(), container.memory_limit_bytes()) == (None,) * 3
+    assert container.version is None
+
+
+def test_another_ones_process_is_not_the_containers() -> None:
+    assert cgroup.Container(POD, os.getpid()).version is None

@@ -79,6 +79,24 @@ def test_fewer_than_three_whole_frames_are_not_measured() -> None:
     assert "not measured: 2 whole frames" in str(counters.frame_mean(frames, "cpu", 1, 4).reason)
 
 
+@pytest.mark.parametrize(
+    ("samples", "start", "figures"),
+    [
+        (STEADY, 11.0, (0.5, 1.0, None)),
+        (STEADY, 5.0, (0.5, 1.5, None)),
+        ([[10.0, 3.0], [11.0, 3.0]], 10.0, (None, None, 1e-6)),
+        ([[10.0, 3.0]], 10.0, (None, None, None)),
+        (STEADY, 99.0, (None, None, None)),
+        ([], 10.0, (None, None, None)),
+    ],
+)
+def test_figures_since_a_moment(
+    samples: list[list[float]], start: float, figures: tuple[float | None, float | None, float | None]
+) -> None:
+    found = counters.since(samples, start, 1e-6)
+    assert (found["cpu_cores"], found["cpu_seconds"], found["cpu_seconds_less_than"]) == pytest.approx(figures)
+
+
 @given(
     st.lists(st.tuples(st.floats(0.001, 5), st.floats(0, 4)), min_size=2, max_size=40),
     st.floats(0, 1),
