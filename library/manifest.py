@@ -25,12 +25,30 @@ options:
     elements: dict
     suboptions:
       kind:
-        description: V(path) for a file or folder, V(package) for a distribution package, V(process) for a daemon.
+        description:
+          - V(path) for a file or folder, V(package) for a distribution package, V(process) for a daemon.
+          - V(container), V(image), V(network) and V(volume) are the Docker engine's; V(cluster) is a KinD cluster.
+          - V(sysctl) is a kernel setting. It always exists; its value is kept as C(previous).
+          - V(release), V(namespace), V(secret) and V(function) are a cluster's, told from others by their names alone.
+            Their roles look for what was there before, and write down only what was not.
         type: str
         required: true
-        choices: [path, package, process]
+        choices:
+          - path
+          - package
+          - process
+          - container
+          - image
+          - network
+          - volume
+          - cluster
+          - sysctl
+          - release
+          - namespace
+          - secret
+          - function
       name:
-        description: The path, the package's name, or the process's pid file.
+        description: The path, the process's pid file, or the name of the thing.
         type: str
         required: true
 attributes:
@@ -51,25 +69,55 @@ EXAMPLES = r"""
 
 RETURN = r"""
 entries:
-  description: All entries, oldest first; each with C(role), C(kind), C(name) and C(existed_before).
+  description:
+    - All entries, oldest first, each with C(role), C(kind), C(name) and C(existed_before), a V(sysctl) also with
+      C(previous).
   returned: always
   type: list
   elements: dict
 """
 
 import os
+from shutil import which
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.evenkeel import manifest
 
+KINDS = (
+    *("path", "package", "process"),
+    *("container", "image", "network", "volume", "cluster"),
+    *("sysctl", "release", "namespace", "secret", "function"),
+)
+
+
+def succeeds(module, argv):
+    """The standard output of a command that ended with 0, else None; also where there is no such program."""
+    rc, stdout, _errors = module.run_command(argv) if which(argv[0]) else (1, "", "")
+    return stdout if rc == 0 else None
+
 
 def exists(module, entry):
-    """Whether the thing an entry names is on the host now."""
-    if entry["kind"] == "package":
-        query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", entry["name"]]
-        rc, status, _errors = module.run_command(query)
-        return rc == 0 and status == "installed"
-    return os.path.lexists(entry["name"])
+    """Whether the thing an entry names is there now."""
+    kind, name = entry["kind"], entry["name"]
+    if kind in ("path", "process"):
+        return os.path.lexists(name)
+    if kind == "package":
+        return succeeds(module, ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", name]) == "installed"
+    if kind in ("container", "image", "network", "volume"):
+        return succeeds(module, ["docker", kind, "inspect", "--format", "there", name]) is not None
+    if kind == "cluster":
+        label = f"label=io.x-k8s.kind.cluster={name}"
+        return bool((succeeds(module, ["docker", "ps", "--all", "--quiet", "--filter", label]) or "").strip())
+    return kind == "sysctl"
+
+
+def recorded(module, role, entry):
+    """An entry as it is written down."""
+    kept = {"role": role, "kind": entry["kind"], "name": entry["name"], "existed_before": exists(module, entry)}
+    if entry["kind"] == "sysctl":
+        with open(os.path.join("/proc/sys", entry["name"].replace(".", "/")), encoding="ascii") as stream:
+            kept["previous"] = stream.read().strip()
+    return kept
 
 
 def main():
@@ -81,7 +129,7 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "options": {
-                    "kind": {"type": "str", "required": True, "choices": ["path", "package", "process"]},
+                    "kind": {"type": "str", "required": True, "choices": list(KINDS)},
                     "name": {"type": "str", "required": True},
                 },
             },
@@ -91,11 +139,8 @@ def main():
     )
     module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
     path, role = module.params["path"], module.params["role"]
-    wanted = [
-        {"role": role, "kind": entry["kind"], "name": entry["name"], "existed_before": exists(module, entry)}
-        for entry in module.params["entries"] or []
-    ]
     try:
+        wanted = [recorded(module, role, entry) for entry in module.params["entries"] or []]
         known = manifest.load(path)
         entries = manifest.with_entries(known, wanted)
         if entries != known and not module.check_mode:

@@ -12,14 +12,16 @@ description:
   - At the begin of a trial it returns a line that says where the run is; the callback plugin prints it.
 options:
   run_dir:
-    description: The run's folder.
+    description: The run's folder; with O(event=alone) the folder of all runs.
     type: path
     required: true
   event:
-    description: What happened. V(reported) is no step of the run and leaves its journal alone.
+    description:
+      - What happened. V(reported) is no step of the run and leaves its journal alone.
+      - V(alone) writes nothing, and fails where another run is under way.
     type: str
     required: true
-    choices: [run_begun, run_resumed, step_begun, step_done, step_failed, run_finished, reported]
+    choices: [run_begun, run_resumed, step_begun, step_done, step_failed, run_finished, alone, reported]
   step:
     description: A trial's id, or V(run).
     type: str

@@ -37,6 +37,33 @@ options:
   unit:
     description: The systemd unit of the service.
     type: str
+  container:
+    description: The Docker container of the service, on this host's engine.
+    type: str
+  instance:
+    description:
+      - The service runs in a container of this host, and its process is the one that it names itself in C(/startup).
+      - For pods of a cluster on this host.
+    type: bool
+    default: false
+  remote:
+    description:
+      - The service runs on another host. Its processes and its clock cannot be read, so that phases and granted CPUs
+        are null and an instance is told from another by its id alone.
+    type: bool
+    default: false
+  behind_gateway:
+    description:
+      - Something stands between client and service that answers by itself while no instance does (OpenFaaS's gateway
+        and watchdog). Its answers do not count as the service's.
+    type: bool
+    default: false
+  replaces:
+    description:
+      - The start command replaces a running instance by a new one, as the deletion of a pod does. Nothing is stopped
+        first, and the old instance's answers do not count.
+    type: bool
+    default: false
   predict_body_path:
     description:
       - An image on this host to send to C(POST /predict).
@@ -72,6 +99,10 @@ options:
   log_path:
     description: The service's log; the tail of what this start wrote is part of a failure.
     type: path
+  log_argv:
+    description: A command that prints the service's log, where it is no file; its tail is part of a failure.
+    type: list
+    elements: str
   seen_instance_ids:
     description: Instances that ran before, beside the one that the module stops. None of them can be the new one.
     type: list
@@ -180,26 +211,33 @@ ansible_facts:
               the last two are null when unlimited.
           type: dict
         root_pid:
-          description: The service's root process; null when O(pid_file) or O(unit) named none in time.
+          description: The service's root process on this host; null when none was named in time, or with O(remote).
           type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.evenkeel import http, startup
 
+# How the service's process is named, each way an option of its own.
+PROCESS_OPTIONS = ("pid_file", "unit", "container", "instance", "remote")
+
 
 def read_options(module):
     """The plan from the module's options; ends the module where one of them cannot be used."""
     options = dict(module.params)
-    for name in ("start_argv", "stop_argv"):
+    for name in ("start_argv", "stop_argv", "log_argv"):
         if options[name] is not None and not options[name]:
             module.fail_json(msg=f"{name} is empty; give the command and its arguments, or leave it out")
     for name in ("deadline_seconds", "stop_deadline_seconds"):
         if not options[name] > 0:
             module.fail_json(msg=f"{name} must be above 0, got {options[name]:g}")
     # Not required_one_of: that takes an option whose value is null for one that was given.
-    if options["pid_file"] is None and options["unit"] is None:
-        module.fail_json(msg="the service's process is not named; give pid_file or unit")
+    named = [name for name in PROCESS_OPTIONS if options[name]]
+    if len(named) != 1:
+        given = " and ".join(named) or "none"
+        module.fail_json(
+            msg=f"the service's process must be named once; give one of {', '.join(PROCESS_OPTIONS)} (got {given})"
+        )
     try:
         http.check_url(options["url"])
     except http.RequestFailed as failure:
@@ -227,6 +265,11 @@ def main():
             "url": {"type": "str", "required": True},
             "pid_file": {"type": "path"},
             "unit": {"type": "str"},
+            "container": {"type": "str"},
+            "instance": {"type": "bool", "default": False},
+            "remote": {"type": "bool", "default": False},
+            "behind_gateway": {"type": "bool", "default": False},
+            "replaces": {"type": "bool", "default": False},
             "predict_body_path": {"type": "path"},
             "expect_label": {"type": "str"},
             "expect": {"type": "dict", "default": {}},
@@ -235,9 +278,9 @@ def main():
             "deadline_seconds": {"type": "float", "default": 1800},
             "stop_deadline_seconds": {"type": "float", "default": 30},
             "log_path": {"type": "path"},
+            "log_argv": {"type": "list", "elements": "str"},
             "seen_instance_ids": {"type": "list", "elements": "str", "default": []},
         },
-        mutually_exclusive=[("pid_file", "unit")],
         supports_check_mode=True,
     )
     plan = read_options(module)

@@ -29,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "dies_after": None,  # seconds from the start after which the process is gone
     "label": "ship",
     "accuracy": 0.5,
+    "correct": 5,  # of 10
     "evaluation_cpu_seconds": 0.0,  # CPU time of one GET /
     "instance_id": None,
     "boot_id": None,
@@ -59,6 +60,7 @@ def serve(options: dict[str, Any]) -> None:
         def reply(self, status: int, document: dict[str, Any]) -> None:
             body = json.dumps(document).encode()
             self.send_response(status)
+            self.send_header("Cache-Control", "no-store")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -66,7 +68,7 @@ def serve(options: dict[str, Any]) -> None:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             if url.path == "/healthz":
-                self.reply(200, {"ok": True})
+                self.reply(200, {"serving": True, "instance_id": instance_id})
             elif url.path == "/ready":
                 self.ready(float(parse_qs(url.query).get("wait", ["0"])[0]))
             elif url.path == "/startup":
@@ -77,7 +79,8 @@ def serve(options: dict[str, Any]) -> None:
                 end = time.process_time() + behaviour["evaluation_cpu_seconds"]
                 while time.process_time() < end:
                     pass
-                self.reply(200, {"accuracy": behaviour["accuracy"], "total": 10, "instance_id": instance_id})
+                counts = {"correct": behaviour["correct"], "total": 10}
+                self.reply(200, {"accuracy": behaviour["accuracy"], **counts, "instance_id": instance_id})
 
         def ready(self, wait: float) -> None:
             until = time.clock_gettime(time.CLOCK_MONOTONIC) + (wait if behaviour["holds"] else 0)

@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import procfs
+from .clock import host_boot_id
+
 EVENTS = ("run_begun", "run_resumed", "step_begun", "step_done", "step_failed", "run_finished")
 
 
@@ -61,6 +64,25 @@ def _record(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
+
+
+def controller(pid: int) -> dict[str, Any]:
+    """What tells a controller's process from every other one, also after its id was given away."""
+    found = procfs.status(pid)
+    return {"pid": pid, "start_ticks": found.start_ticks if found else None, "host_boot_id": host_boot_id()}
+
+
+def at_work(records: Iterable[Mapping[str, Any]]) -> int | None:
+    """The id of the process that still measures the run, None where it has finished or that process is gone."""
+    last: Mapping[str, Any] | None = None
+    for record in records:
+        if record["event"] in ("run_begun", "run_resumed"):
+            last = record.get("controller")
+        elif record["event"] == "run_finished":
+            last = None
+    if last is None or last["start_ticks"] is None or controller(last["pid"]) != last:
+        return None
+    return int(last["pid"])
 
 
 def last_begun(records: Iterable[Mapping[str, Any]], step: str) -> Mapping[str, Any] | None:

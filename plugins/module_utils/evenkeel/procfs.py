@@ -206,6 +206,21 @@ def _pid_of_unit(unit: str) -> int:
     return int(main_pid)
 
 
+def in_namespaces(inner_pid: object, proc_root: str = "/proc") -> list[int]:
+    """The processes of this host that have the id ``inner_pid`` in a process namespace of their own, ascending.
+
+    ``NSpid`` in /proc/PID/status (man 5 proc) lists a process's ids from this namespace inwards.
+    """
+    found = []
+    for pid in _numeric_entries(proc_root):
+        for line in (_read_text(proc_root, str(pid), "status") or "").splitlines():
+            if line.startswith("NSpid:"):
+                ids = line.split()[1:]
+                if len(ids) > 1 and ids[-1] == str(inner_pid):
+                    found.append(pid)
+    return sorted(found)
+
+
 def uptime_seconds(proc_root: str = "/proc") -> float:
     """Seconds since the host's boot, suspended time included. Raises ValueError where the kernel does not say."""
     text = _read_text(proc_root, "uptime")

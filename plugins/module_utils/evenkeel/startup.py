@@ -9,6 +9,7 @@ HTTP until the service is ready. The command is not waited for first: what it do
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 
 from . import cgroup, http, procfs
 from .clock import Deadline, host_boot_id, monotonic
+from .docker_engine import EngineError, engine_from
 from .expectation import mismatches
 from .process import Completed, run_with_deadline
 
@@ -35,6 +37,10 @@ GONE_SECONDS = 10
 """For how long a service that had replied may refuse connections: what keeps it has restarted it by then, or never."""
 ENDS_BEFORE_REPLY = 3
 """How many of the service's processes may end before the first reply: what keeps it starts it anew in vain by then."""
+CONTAINER_LOOK_SECONDS = 0.5
+"""How often a container that does not answer is looked at."""
+LOG_SECONDS = 5
+"""How long the command that prints the service's log may take."""
 TAIL_CHARACTERS = 4000
 
 
@@ -55,6 +61,11 @@ class Plan:
     stop_argv: Sequence[str] | None = None
     pid_file: str | None = None
     unit: str | None = None
+    container: str | None = None
+    instance: bool = False
+    remote: bool = False
+    behind_gateway: bool = False
+    replaces: bool = False
     predict_body: bytes | None = None
     expect_label: str | None = None
     expect: Mapping[str, Any] = field(default_factory=dict)
@@ -63,11 +74,51 @@ class Plan:
     deadline_seconds: float = 1800
     stop_deadline_seconds: float = 30
     log_path: str | None = None
+    log_argv: Sequence[str] | None = None
     seen_instance_ids: Sequence[str] = ()
 
     def address(self, path: str) -> str:
         """The URL of one of the service's paths."""
         return self.url.rstrip("/") + path
+
+
+# --- the service's processes ------------------------------------------------------------------------------------------
+
+
+def root_pids(plan: Plan, startup: Mapping[str, Any] | None = None) -> list[int]:
+    """The service's root processes on this host, as the plan names them; none where it runs on another host.
+
+    ``startup`` is the document of GET /startup, needed where the service names its process itself. Raises
+    ProcessNotFound where there are none.
+    """
+    if plan.remote:
+        return []
+    if plan.container is not None:
+        try:
+            return [engine_from(None).running(plan.container)["State"]["Pid"]]
+        except EngineError as error:
+            raise procfs.ProcessNotFound(str(error)) from error
+    if plan.instance:
+        return [_instance_pid(startup or {})]
+    return procfs.resolve_pids(pid_file=plan.pid_file, unit=plan.unit)
+
+
+def _instance_pid(startup: Mapping[str, Any]) -> int:
+    """The process on this host that a service in a container calls its own.
+
+    The id alone is only unique in the container's namespace; with the process's start it is unique on this host.
+    """
+    inner = (startup.get("effective") or {}).get("pid")
+    begun = startup.get("process_start_monotonic_seconds")
+    if not isinstance(inner, int) or not isinstance(begun, (int, float)):
+        raise procfs.ProcessNotFound("GET /startup does not say which process the service is")
+    for pid in procfs.in_namespaces(inner):
+        if abs(monotonic() - _age_seconds(pid) - begun) <= 2 * TICK_SECONDS:
+            return pid
+    raise procfs.ProcessNotFound(
+        f"the service says that it is process {inner} of its container, and no process of this host is; "
+        "where it runs on another host, set remote"
+    )
 
 
 # --- before the start -------------------------------------------------------------------------------------------------
@@ -92,26 +143,26 @@ def _start_ticks(pid: int) -> int | None:
 
 def find_old_instance(plan: Plan) -> OldInstance:
     """The instance that runs now, so that the next one can be told from it; an empty one where none does."""
+    startup: dict[str, Any] = {}
+    with contextlib.suppress(http.RequestFailed):
+        startup = _json_object(http.request("GET", plan.address("/startup"), timeout_seconds=2).body)
     try:
-        pids = procfs.process_tree(procfs.resolve_pids(pid_file=plan.pid_file, unit=plan.unit))
+        pids = procfs.process_tree(root_pids(plan, startup))
     except procfs.ProcessNotFound:
         pids = []
     stamped = ((pid, _start_ticks(pid)) for pid in pids)
-    instance_id = None
-    try:
-        answer = http.request("GET", plan.address("/startup"), timeout_seconds=2)
-        instance_id = _json_object(answer.body).get("instance_id")
-    except http.RequestFailed:
-        pass
-    return OldInstance(frozenset((pid, start) for pid, start in stamped if start is not None), instance_id)
+    living = frozenset((pid, start) for pid, start in stamped if start is not None)
+    return OldInstance(living, startup.get("instance_id"))
 
 
 def stop(plan: Plan, old: OldInstance) -> None:
     """Run the stop command, if there is one, and wait until nothing of the old instance is left.
 
-    The command's own exit code does not decide: where nothing ran, some say success and some do not. Raises
-    StartupFailed naming the process that is in the way.
+    The command's own exit code does not decide: where nothing ran, some say success and some do not. Where the start
+    itself replaces the old instance, nothing is stopped first. Raises StartupFailed naming what is in the way.
     """
+    if plan.replaces:
+        return
     deadline = Deadline(plan.stop_deadline_seconds)
     done = _run_stop(plan.stop_argv, plan.stop_deadline_seconds) if plan.stop_argv else None
     while True:
@@ -156,7 +207,7 @@ def _obstacle(plan: Plan, old: OldInstance) -> str | None:
     if left:
         return f"process {left[0]} ({procfs.command_line(left[0])}) still runs"
     try:
-        status = http.request("GET", plan.address("/healthz"), timeout_seconds=2).status
+        answer = http.request("GET", plan.address("/healthz"), timeout_seconds=2)
     except http.RequestFailed as failure:
         if failure.kind == "refused":
             return None
@@ -166,7 +217,9 @@ def _obstacle(plan: Plan, old: OldInstance) -> str | None:
             ) from failure
         said = failure.message
     else:
-        said = f"{plan.address('/healthz')} answers with status {status}"
+        said = f"{plan.address('/healthz')} answers with status {answer.status}"
+        if plan.behind_gateway:
+            return None if _is_gateways_own(answer) else f"{said}: an instance still serves"
     owner = procfs.listening_pid(_port(plan))
     if owner is None:
         return f"{said}, though no process of this host is seen to listen on port {_port(plan)}"
@@ -282,9 +335,11 @@ class Probe:
     last_seen: str = "no connection was tried"
     replied: bool = False
     stale_pid: int | None = None
+    old_instance_id: str | None = None
     ended: set[int] = field(default_factory=set)
     went_away: str | None = None
     refused_since: float | None = None
+    looked_at_container: float | None = None
 
     def ask(
         self, method: str, path: str, timeout_seconds: float | None = None, body: bytes | None = None
@@ -305,23 +360,50 @@ class Probe:
             if not self.replied:
                 self._note_end()
             elif failure.kind in {"refused", "reset"}:
-                self._note_absence(failure)
+                self._note_absence(failure.message)
+            return None
+        self.last_seen = f"{method} {path} -> {answer.status} {_shown(answer.body)}"
+        if self.plan.behind_gateway and self._is_not_the_new_ones(answer):
+            if self.replied:
+                self._note_absence(self.last_seen)
             return None
         self.replied, self.refused_since = True, None
-        self.last_seen = f"{method} {path} -> {answer.status} {_shown(answer.body)}"
         return answer
 
+    def _is_not_the_new_ones(self, answer: http.Response) -> bool:
+        """Whether a gateway or watchdog answered by itself, or the instance that is being replaced did."""
+        instance_id = _json_object(answer.body).get("instance_id")
+        return _is_gateways_own(answer) or (instance_id is not None and instance_id == self.old_instance_id)
+
     def _note_end(self) -> None:
-        """Raises StartupFailed where the pid file has named ENDS_BEFORE_REPLY processes that have ended."""
+        """Raises StartupFailed where the pid file has named ENDS_BEFORE_REPLY processes, or the container, ended."""
+        self._check_container()
         pid = named_pid(self.plan.pid_file)
         if pid is not None and pid != self.stale_pid and procfs.status(pid) is None:
             self.ended.add(pid)
         if len(self.ended) >= ENDS_BEFORE_REPLY:
             self._fail(f"The service was started {len(self.ended)} times and ended each time before its first reply")
 
-    def _note_absence(self, failure: http.RequestFailed) -> None:
+    def _check_container(self) -> None:
+        """Raises StartupFailed where the container has ended: nothing starts it again."""
         now = monotonic()
-        self.went_away = failure.message
+        if self.plan.container is None or not self.command.check():
+            return
+        if self.looked_at_container is not None and now - self.looked_at_container < CONTAINER_LOOK_SECONDS:
+            return
+        self.looked_at_container = now
+        try:
+            state = engine_from(None).inspect(self.plan.container).get("State") or {}
+        except EngineError as error:
+            self._fail(f"The container {self.plan.container} cannot be looked at: {error}")
+        if not state.get("Running"):
+            memory = ", out of memory" if state.get("OOMKilled") else ""
+            self._fail(f"The container {self.plan.container} ended with exit code {state.get('ExitCode')}{memory}")
+
+    def _note_absence(self, said: str) -> None:
+        now = monotonic()
+        self.went_away = said
+        self._check_container()
         self.refused_since = self.refused_since or now
         if now - self.refused_since > GONE_SECONDS:
             self._fail(f"The service went away after its first reply and stayed away for {GONE_SECONDS} s")
@@ -391,7 +473,7 @@ class Probe:
             argv=list(self.plan.start_argv),
             last_seen=self.last_seen,
             probe_attempts=self.attempts,
-            log_tail=log_tail(self.plan.log_path, self.log_offset),
+            log_tail=log_tail(self.plan, self.log_offset),
             next_step="read the log's tail; where the service only needs longer, raise deadline_seconds",
         )
 
@@ -403,6 +485,14 @@ def _json_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _is_gateways_own(answer: http.Response) -> bool:
+    """Whether an answer is not the service's, whose every answer is a JSON object that names no cache may keep it.
+
+    OpenFaaS's gateway, provider and watchdog answer their own errors with plain text or an empty body.
+    """
+    return not _json_object(answer.body) or "no-store" not in answer.headers.get("cache-control", "")
 
 
 def _shown(body: bytes) -> str:
@@ -426,8 +516,11 @@ def log_size(path: str | None) -> int:
         return 0
 
 
-def log_tail(path: str | None, offset: int) -> str:
-    """The last TAIL_CHARACTERS bytes of the log that were written after ``offset``; why not, where it is unreadable."""
+def log_tail(plan: Plan, offset: int) -> str:
+    """The last TAIL_CHARACTERS of the log, of a file only what follows ``offset``; why not, where it is unreadable."""
+    if plan.log_argv:
+        return _printed_log(plan.log_argv)
+    path = plan.log_path
     if path is None:
         return ""
     try:
@@ -439,6 +532,15 @@ def log_tail(path: str | None, offset: int) -> str:
             return file.read().decode("utf-8", errors="replace")
     except OSError as error:
         return f"(the log {path} cannot be read: {error.strerror})"
+
+
+def _printed_log(argv: Sequence[str]) -> str:
+    try:
+        done = run_with_deadline(argv, LOG_SECONDS, interrupt_grace_seconds=1)
+    except OSError as error:
+        return f"(the log cannot be read: {argv[0]}: {error.strerror})"
+    # Containers' logs keep both streams apart; which of them a service used is not known here.
+    return (done.stdout + done.stderr)[-TAIL_CHARACTERS:]
 
 
 # --- after the start --------------------------------------------------------------------------------------------------
@@ -488,15 +590,26 @@ def resolution_seconds(ready: Ready, phases: Sequence[Mapping[str, Any]] | None)
 
 
 def newness_problems(
-    startup: Mapping[str, Any], start: float, boot_id: str, seen_instance_ids: Sequence[str], ready_instance_id: str
+    plan: Plan,
+    startup: Mapping[str, Any],
+    *,
+    start: float,
+    boot_id: str,
+    seen_instance_ids: Sequence[str],
+    ready_instance_id: str,
 ) -> list[str]:
-    """Why the instance that answered cannot be taken for the one that was started; empty where it can."""
+    """Why the instance that answered cannot be taken for the one that was started; empty where it can.
+
+    Of a service on another host only the instance's name can tell.
+    """
     problems = []
     instance_id = startup.get("instance_id")
     if instance_id in seen_instance_ids:
         problems.append(f"not_new: instance {instance_id} was already running before the start")
     if instance_id != ready_instance_id:
         problems.append(f"instance_changed: {ready_instance_id} was ready, {instance_id} answered /startup")
+    if plan.remote:
+        return problems
     if startup.get("host_boot_id") != boot_id:
         problems.append(f"clock_differs: the service runs under boot id {startup.get('host_boot_id')}, not {boot_id}")
     elif startup["process_start_monotonic_seconds"] < start - TICK_SECONDS:
@@ -505,23 +618,26 @@ def newness_problems(
     return problems
 
 
-def find_root(plan: Plan, start: float) -> tuple[int | None, list[str]]:
-    """(pid, problems): the service's root process, as soon as its pid file or unit names one that is new.
+def find_root(plan: Plan, start: float, startup: Mapping[str, Any] | None = None) -> tuple[int | None, list[str]]:
+    """(pid, problems): the service's root process, as soon as what the plan says names one that is new.
 
-    The pid is None where none is named in time; the problems then say why.
+    The pid is None where none is named in time, and the problems then say why; it is None without a problem where the
+    service runs on another host. ``startup`` as for root_pids.
     """
+    if plan.remote:
+        return None, []
     wait = Deadline(PID_FILE_WAIT_SECONDS)
     while True:
         found: int | None = None
         try:
-            found = pid = procfs.resolve_pids(pid_file=plan.pid_file, unit=plan.unit)[0]
+            found = pid = root_pids(plan, startup)[0]
         except procfs.ProcessNotFound as missing:
             problem = f"process_unknown: {missing}"
         else:
             # Both the process's start and the host's uptime are cut to ticks.
             early = start - (monotonic() - _age_seconds(pid))
             if early <= 2 * TICK_SECONDS:
-                return pid, _listener_problems(plan, pid)
+                return pid, _listener_problems(plan, pid, startup or {})
             problem = f"not_new: process {pid} is {early:.2f} s older than the start command"
         if wait.expired():
             return found, [problem]
@@ -534,13 +650,27 @@ def _age_seconds(pid: int) -> float:
     return 0.0 if start is None else procfs.uptime_seconds() - start / procfs.TICKS_PER_SECOND
 
 
-def _listener_problems(plan: Plan, root_pid: int) -> list[str]:
-    """Whether the process that listens at the URL is the service's; nothing is said where the listener is hidden."""
+def _listener_problems(plan: Plan, root_pid: int, startup: Mapping[str, Any]) -> list[str]:
+    """Whether the process that answers at the URL is the service's; nothing is said where it is hidden."""
+    if plan.instance:
+        return []
+    if plan.container is not None:
+        # The engine's proxy listens for it; who answers behind that is said by the service itself.
+        inner = (startup.get("effective") or {}).get("pid")
+        if set(procfs.in_namespaces(inner)) & set(procfs.process_tree([root_pid])):
+            return []
+        return [f"process_unknown: process {inner} answers, and container {plan.container} has none of this id"]
     owner = procfs.listening_pid(_port(plan))
     if owner is None or owner in procfs.process_tree([root_pid]):
         return []
     listener = f"pid {owner} ({procfs.command_line(owner)})"
     return [f"process_unknown: port {_port(plan)} belongs to {listener}, which is no child of process {root_pid}"]
+
+
+def _overlap_problems(old: OldInstance) -> list[str]:
+    """Whether a process of the old instance still runs beside the new one, as it may after a start that replaces it."""
+    left = old.alive()
+    return [f"not_new: process {left[0]} of the old instance still runs beside the new one"] if left else []
 
 
 def granted(pid: int) -> dict[str, Any]:
@@ -566,13 +696,14 @@ def measure(plan: Plan) -> dict[str, Any]:
     deadline = Deadline(plan.deadline_seconds)
     command = StartCommand(plan.start_argv)
     try:
-        return _observe(plan, old, Probe(plan, command, deadline, log_offset, stale_pid=stale_pid), boot_id)
+        probe = Probe(plan, command, deadline, log_offset, stale_pid=stale_pid, old_instance_id=old.instance_id)
+        return _observe(plan, old, probe, boot_id)
     except procfs.ProcessNotFound as gone:
         raise StartupFailed(
             f"The service's process ended while it was being measured: {gone}",
             operation="read the service's process",
             argv=list(plan.start_argv),
-            log_tail=log_tail(plan.log_path, log_offset),
+            log_tail=log_tail(plan, log_offset),
             next_step="read the log's tail",
         ) from gone
     finally:
@@ -587,7 +718,10 @@ def _observe(plan: Plan, old: OldInstance, probe: Probe, boot_id: str) -> dict[s
     probe_attempts = probe.attempts
 
     answer = _first_answer(plan, probe) if ready and plan.predict_body is not None else FirstAnswer()
-    root_pid, root_problems = find_root(plan, start)
+    # In a container the service's own word is needed to find its process.
+    described = plan.instance or plan.container is not None
+    named = parse_startup(probe.until_answered("GET", "/startup")[0]) if described else None
+    root_pid, root_problems = find_root(plan, start, named)
     evaluation = _first_evaluation(plan, probe, root_pid) if ready and plan.evaluate else FirstEvaluation()
     startup = imported or parse_startup(probe.until_answered("GET", "/startup")[0])
 
@@ -597,7 +731,15 @@ def _observe(plan: Plan, old: OldInstance, probe: Probe, boot_id: str) -> dict[s
         *answer.problems,
         *root_problems,
         *evaluation.problems,
-        *newness_problems(startup, start, boot_id, seen, ready_instance_id),
+        *newness_problems(
+            plan,
+            startup,
+            start=start,
+            boot_id=boot_id,
+            seen_instance_ids=seen,
+            ready_instance_id=ready_instance_id,
+        ),
+        *_overlap_problems(old),
     ]
     if probe.went_away:
         problems.append(f"restarted: the service went away after its first reply ({probe.went_away})")
@@ -663,7 +805,20 @@ def _first_evaluation(plan: Plan, probe: Probe, root_pid: int | None) -> FirstEv
         "cpu_cores": None if cpu_seconds is None else cpu_seconds / wall_seconds,
     }
     document = _json_object(answer.body)
-    wrong = mismatches(plan.expect, document) if answer.status == 200 else [f"the status is {answer.status}"]
+    wrong = [f"the status is {answer.status}"]
+    if answer.status == 200:
+        wrong = [*mismatches(plan.expect, document), *_contradictions(document)]
     if wrong:
         return FirstEvaluation(None, [f"wrong_evaluation: {'; '.join(wrong)}"], document, cost)
     return FirstEvaluation(seconds, (), document, cost)
+
+
+def _contradictions(document: Mapping[str, Any]) -> list[str]:
+    """What an evaluation's answer says against itself: the accuracy is the correct answers out of all."""
+    accuracy, correct, total = (document.get(name) for name in ("accuracy", "correct", "total"))
+    if not all(isinstance(value, (int, float)) for value in (accuracy, correct, total)) or not total:
+        return []
+    # The service rounds to six decimals.
+    if abs(accuracy - correct / total) <= 1e-6:
+        return []
+    return [f"accuracy {accuracy} is not {correct} of {total}"]

@@ -62,3 +62,32 @@ def test_a_damaged_manifest_is_named(run: Callable[..., dict[str, Any]], tmp_pat
     (tmp_path / "m.json").write_text(json.dumps({"schema_version": 9, "entries": []}))
     result = run({"path": str(tmp_path / "m.json")})
     assert result["failed"] and "schema version 9" in result["msg"]
+
+
+def test_a_kernel_setting_is_kept_with_its_value(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    entries = [{"kind": "sysctl", "name": "kernel.ostype"}]
+    (entry,) = run({"path": str(tmp_path / "m.json"), "role": "r", "entries": entries})["entries"]
+    assert (entry["existed_before"], entry["previous"]) == (True, "Linux")
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("container", "container inspect"), ("network", "network inspect")])
+def test_the_engine_is_asked_for_what_is_its_own(
+    run: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, asked: str
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\n# stand-in\necho "$@" >>{tmp_path}/asked\n[ "$5" = known ]\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    entries = [{"kind": kind, "name": "known"}, {"kind": kind, "name": "unknown"}]
+    result = run({"path": str(tmp_path / "m.json"), "role": "r", "entries": entries})
+    assert [entry["existed_before"] for entry in result["entries"]] == [True, False]
+    assert asked in (tmp_path / "asked").read_text()
+
+
+def test_without_an_engine_there_is_no_container(
+    run: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    entries = [{"kind": "container", "name": "any"}, {"kind": "cluster", "name": "any"}]
+    result = run({"path": str(tmp_path / "m.json"), "role": "r", "entries": entries})
+    assert [entry["existed_before"] for entry in result["entries"]] == [False, False]

@@ -83,8 +83,10 @@ def test_a_failure_carries_what_is_needed(module: ModuleType, run_module: RunMod
         ({"url": "ftp://127.0.0.1"}, "unsupported URL"),
         ({"expect_label": "ship"}, "needs predict_body_path"),
         ({"predict_body_path": "/nowhere/image.png"}, "/nowhere/image.png"),
-        ({"unit": "server.service"}, "mutually exclusive"),
-        ({"pid_file": None}, "give pid_file or unit"),
+        ({"log_argv": []}, "log_argv is empty"),
+        ({"unit": "server.service"}, "must be named once"),
+        ({"container": "server", "remote": True}, "got pid_file and container and remote"),
+        ({"pid_file": None}, "give one of pid_file, unit, container, instance, remote (got none)"),
     ],
 )
 def test_bad_options(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleActionFail
+from evenkeel import journal
 
 ROOT = Path(__file__).resolve().parents[4]
 TRIALS = [
@@ -173,3 +175,27 @@ def test_its_arguments_are_the_documented_ones(
         name: {key: value for key, value in option.items() if key != "description"}
         for name, option in documented.items()
     } == taken
+
+
+def test_two_runs_at_a_time_are_refused(act: Callable[..., dict[str, Any]], folder: Path) -> None:
+    results = folder / "results"
+    (results / "20260101T000000Z-aaaaaa").mkdir(parents=True)
+    path = str(results / "20260101T000000Z-aaaaaa" / "journal.jsonl")
+    act("alone", run_dir=str(results))
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        journal.append(path, "run_begun", "run", controller=journal.controller(other.pid))
+        with pytest.raises(AnsibleActionFail, match=rf"20260101T000000Z-aaaaaa is under way .*process {other.pid}\)"):
+            act("alone", run_dir=str(results))
+    finally:
+        other.kill()
+        other.wait()
+    act("alone", run_dir=str(results))
+
+
+def test_a_run_says_which_process_measures_it(act: Callable[..., dict[str, Any]], folder: Path) -> None:
+    act("run_begun")
+    records = journal.read(str(folder / "journal.jsonl"))
+    assert journal.at_work(records) == os.getppid()
+    act("run_finished")
+    assert journal.at_work(journal.read(str(folder / "journal.jsonl"))) is None

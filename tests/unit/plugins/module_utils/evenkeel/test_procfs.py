@@ -411,3 +411,12 @@ def test_the_command_line_is_readable(start: Callable[..., subprocess.Popen[byte
     assert procfs.command_line(4194305) == ""
     (described,) = procfs.describe([process.pid, 4194305])
     assert (described["pid"], described["command"]) == (process.pid, "sleep 60")
+
+
+def test_a_process_is_found_by_its_id_in_its_own_namespace(tmp_path: Path) -> None:
+    for pid, ids in ((1, "1"), (7, "7"), (4711, "4711\t7"), (4712, "4712\t31\t7"), (4713, "4713\t8")):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "status").write_text(f"Name:\tpython\nNSpid:\t{ids}\nThreads:\t1\n")
+    (tmp_path / "4714").mkdir()
+    assert procfs.in_namespaces(7, str(tmp_path)) == [4711, 4712]
+    assert procfs.in_namespaces(9, str(tmp_path)) == []

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evenkeel import http, procfs, startup
 from evenkeel.clock import host_boot_id
 
 from tests.standins import service
+from tests.standins.gateway import gateway
 
 
 def free_port() -> int:
@@ -146,6 +148,11 @@ class TestADoubtfulStart:
         assert facts["first_answer_seconds"] is None
         assert facts["first_evaluation_seconds"] is None
         assert "cat" in facts["invalid_reasons"][0] and "ship" in facts["invalid_reasons"][0]
+
+    @pytest.mark.parametrize(("correct", "wrong"), [(5, []), (4, ["wrong_evaluation"])])
+    def test_an_answer_that_contradicts_itself(self, make_plan: MakePlan, correct: int, wrong: list[str]) -> None:
+        facts = startup.measure(make_plan({"correct": correct}))
+        assert codes(facts["invalid_reasons"]) == wrong
 
     def test_a_service_that_dies_and_is_started_again(self, make_plan: MakePlan, tmp_path: Path) -> None:
         """As a keeper with autorestart does; the start command goes on meanwhile."""
@@ -325,6 +332,10 @@ STARTUP = {
 }
 
 
+LOCAL = startup.Plan(start_argv=[], url="http://127.0.0.1", pid_file="pid")
+ELSEWHERE = startup.Plan(start_argv=[], url="http://127.0.0.1", remote=True)
+
+
 class TestPhases:
     def test_counted_from_the_start_command(self) -> None:
         assert startup.phases_since_start(STARTUP, 100.0, "boot") == [
@@ -352,12 +363,18 @@ class TestResolution:
         assert startup.resolution_seconds(self.READY, phases) == 0.0
 
 
+def newness_problems(plan: startup.Plan, start: float, boot_id: str, seen: list[str], ready: str) -> list[str]:
+    return startup.newness_problems(
+        plan, STARTUP, start=start, boot_id=boot_id, seen_instance_ids=seen, ready_instance_id=ready
+    )
+
+
 class TestNewness:
     def test_a_new_instance(self) -> None:
-        assert startup.newness_problems(STARTUP, 100.0, "boot", ["old"], "new") == []
+        assert newness_problems(LOCAL, 100.0, "boot", ["old"], "new") == []
 
     def test_the_kernel_cuts_a_start_down_to_a_tick(self) -> None:
-        assert startup.newness_problems(STARTUP, 100.509, "boot", [], "new") == []
+        assert newness_problems(LOCAL, 100.509, "boot", [], "new") == []
 
     @pytest.mark.parametrize(
         ("start", "boot_id", "seen", "ready", "code"),
@@ -369,7 +386,11 @@ class TestNewness:
         ],
     )
     def test_one_problem_each(self, start: float, boot_id: str, seen: list[str], ready: str, code: str) -> None:
-        assert codes(startup.newness_problems(STARTUP, start, boot_id, seen, ready)) == [code]
+        assert codes(newness_problems(LOCAL, start, boot_id, seen, ready)) == [code]
+
+    def test_elsewhere_only_the_name_tells(self) -> None:
+        assert newness_problems(ELSEWHERE, 100.6, "another boot", ["old"], "new") == []
+        assert codes(newness_problems(ELSEWHERE, 100.6, "another boot", ["new"], "new")) == ["not_new"]
 
 
 class TestParseStartup:
@@ -390,24 +411,81 @@ class TestParseStartup:
             startup.parse_startup(http.Response(200, {}, body))
 
 
+def logged(path: Path) -> startup.Plan:
+    return dataclasses.replace(LOCAL, log_path=str(path))
+
+
 class TestLogTail:
     def test_only_what_came_after(self, tmp_path: Path) -> None:
         log = tmp_path / "log"
         log.write_text("old\n")
         offset = startup.log_size(str(log))
         log.write_text("old\nnew\n")
-        assert startup.log_tail(str(log), offset) == "new\n"
+        assert startup.log_tail(logged(log), offset) == "new\n"
 
     def test_a_rotated_log_is_new(self, tmp_path: Path) -> None:
         log = tmp_path / "log"
         log.write_text("new\n")
-        assert startup.log_tail(str(log), 1000) == "new\n"
+        assert startup.log_tail(logged(log), 1000) == "new\n"
 
     def test_is_short(self, tmp_path: Path) -> None:
         log = tmp_path / "log"
         log.write_bytes(b"x" * 100_000)
-        assert len(startup.log_tail(str(log), 0)) == startup.TAIL_CHARACTERS
+        assert len(startup.log_tail(logged(log), 0)) == startup.TAIL_CHARACTERS
 
     def test_says_what_it_cannot_read(self, tmp_path: Path) -> None:
-        assert "cannot be read" in startup.log_tail(str(tmp_path / "none"), 0)
-        assert startup.log_tail(None, 0) == ""
+        assert "cannot be read" in startup.log_tail(logged(tmp_path / "none"), 0)
+        assert startup.log_tail(LOCAL, 0) == ""
+
+    def test_a_printed_log(self) -> None:
+        printed = dataclasses.replace(LOCAL, log_argv=["sh", "-c", "echo out; echo err >&2"])
+        assert startup.log_tail(printed, 0) == "out\nerr\n"
+        missing = dataclasses.replace(LOCAL, log_argv=["/no/such/program"])
+        assert "cannot be read: /no/such/program" in startup.log_tail(missing, 0)
+
+
+class TestBehindAGateway:
+    @pytest.fixture
+    def elsewhere(self, make_plan: MakePlan) -> Iterator[MakePlan]:
+        """Plans of a service that is only reached through a stand-in gateway."""
+        with ExitStack() as stack:
+
+            def make(behaviour: dict[str, Any] | None = None, **options: Any) -> startup.Plan:
+                plan = make_plan(behaviour, pid_file=None, remote=True, behind_gateway=True, **options)
+                address = stack.enter_context(gateway(plan.url))
+                return dataclasses.replace(plan, url=address)
+
+            yield make
+
+    def test_its_own_answers_are_not_the_service_s(self, elsewhere: MakePlan) -> None:
+        facts = startup.measure(elsewhere({"listen_after": 0.4, "ready_after": 0.6}, expect={"total": 10}))
+        assert facts["invalid_reasons"] == []
+        assert 0.4 < facts["first_reply_seconds"] < facts["ready_seconds"]
+        assert facts["ready_seconds"] > 0.6
+        assert facts["answer"]["total"] == 10
+        assert facts["root_pid"] is None and facts["granted"] is None
+
+    def test_a_start_that_replaces_waits_for_the_new_instance(self, elsewhere: MakePlan, tmp_path: Path) -> None:
+        old = elsewhere({"ready_after": 0.0}, evaluate=False)
+        first = startup.measure(old)
+        # As a pod is replaced: the old one answers on for a while after the command, then nobody, then the new one.
+        replace = shlex.join(old.stop_argv or []) + "; " + shlex.join(old.start_argv)
+        plan = dataclasses.replace(
+            old, start_argv=["sh", "-c", f"(sleep 0.4; {replace}) >/dev/null 2>&1 &"], stop_argv=None, replaces=True
+        )
+        second = startup.measure(plan)
+        assert second["invalid_reasons"] == []
+        assert second["instance_id"] != first["instance_id"]
+        assert second["first_reply_seconds"] > 0.4
+
+    def test_an_instance_that_still_serves_is_in_the_way(self, elsewhere: MakePlan) -> None:
+        plan = elsewhere(evaluate=False)
+        startup.measure(plan)
+        failure = failure_of(dataclasses.replace(plan, stop_argv=["true"], stop_deadline_seconds=0.3))
+        assert "an instance still serves" in str(failure)
+
+    def test_a_service_that_goes_away_is_noticed(self, elsewhere: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(startup, "GONE_SECONDS", 0.3)
+        failure = failure_of(elsewhere({"never_ready": True, "dies_after": 0.5}))
+        assert "went away after its first reply" in str(failure)
+        assert "No endpoints available" in failure.details["last_seen"]
