@@ -18,10 +18,10 @@ export LC_ALL := C.UTF-8
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test lint lock lock-cpu reset
+.PHONY: help demo venv test lint lock lock-cpu mirror-list reset
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## from a bare machine to a verdict: deploy both arms here, measure them, print the verdict
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, and this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -70,6 +70,9 @@ lock-cpu: $(VENV)/.complete ## write requirements/service-cpu.txt, where PyTorch
 	@test -n "$(CPU_INDEX)" || { echo "Say where the CPU builds are: make lock-cpu CPU_INDEX=ADDRESS (pytorch.org names it)"; exit 1; }
 	$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	  --index "$(CPU_INDEX)" --index-strategy unsafe-best-match requirements/service.in --output-file requirements/service-cpu.txt
+
+mirror-list: $(VENV)/.complete ## print what an air-gapped deployment downloads, with checksums
+	@$(VENV)/bin/python requirements/mirror_list.py
 
 reset: $(VENV)/.complete ## remove what the demo made on this machine, but for this folder
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ansible-playbook reset.yml
