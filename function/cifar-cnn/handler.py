@@ -29,10 +29,15 @@ def start(threads: int | None = None) -> None:
             _started = True
 
 
+def waitress_threads() -> int | None:
+    """How many threads waitress serves with in this process: they bear its name. None where there are none."""
+    return sum(thread.name.startswith("waitress-") for thread in threading.enumerate()) or None
+
+
 def handle(event: Any, context: Any) -> dict[str, Any]:
     """Answer one request: what the model's service says, in the form that the templates send unchanged."""
     # python3-http-conda has called start() before it serves; python3-http-debian knows only handle().
-    start()
+    start(waitress_threads())
     # items(), because dict() of Flask's MultiDict would hold lists.
     query, headers = dict(event.query.items()), dict(event.headers.items())
     answered = service.respond(event.method, event.path, query, headers, event.body)

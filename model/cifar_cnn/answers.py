@@ -35,7 +35,14 @@ from cifar_cnn.errors import (
     StoppedError,
 )
 from cifar_cnn.lifecycle import Lifecycle, Phase, host_boot_id, process_start_monotonic
-from cifar_cnn.settings import DEFAULT_REQUEST_THREADS, RESERVED_THREADS, SERVICE_DIR, Settings, read_settings
+from cifar_cnn.settings import (
+    DEFAULT_REQUEST_THREADS,
+    MODEL_DIR,
+    RESERVED_THREADS,
+    SERVICE_DIR,
+    Settings,
+    read_settings,
+)
 
 if TYPE_CHECKING:
     from cifar_cnn.classifier import Classifier
@@ -103,10 +110,12 @@ class Service:
     def from_environment(cls) -> Service:
         """Makes the service that EVENKEEL_SERVICE_DIR and EVENKEEL_DATA_DIR describe.
 
+        EVENKEEL_MODEL_DIR names another folder for the trained model, where that of the settings is read-only.
         It never fails: what is wrong with them is answered over HTTP, as the reason of a failed start.
         """
         try:
             service_dir, data_dir = _folder(SERVICE_DIR), _folder(DATA_DIR)
+            model_dir = Path(os.environ.get(MODEL_DIR) or service_dir)
             settings = read_settings(service_dir / "service.json")
         except SettingsError as error:
             return cls(None, _failing(error))
@@ -115,7 +124,7 @@ class Service:
             # Here and not above: importing it loads PyTorch, and the port must answer before that is over.
             from cifar_cnn import startup  # noqa: PLC0415
 
-            return startup.start_up(settings, service_dir, data_dir, lifecycle)
+            return startup.start_up(settings, service_dir, data_dir, lifecycle, model_dir=model_dir)
 
         return cls(settings, start_up)
 

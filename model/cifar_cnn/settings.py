@@ -19,6 +19,8 @@ from cifar_cnn.recipes import RECIPES
 SCHEMA_VERSION = 1
 SERVICE_DIR = "EVENKEEL_SERVICE_DIR"
 """The environment variable with the folder of service.json and model.pt."""
+MODEL_DIR = "EVENKEEL_MODEL_DIR"
+"""The environment variable with the folder that a trained model is saved in; the service's folder without it."""
 START_MODES = ("train", "load")
 DEFAULT_REQUEST_THREADS = 8
 RESERVED_THREADS = 2

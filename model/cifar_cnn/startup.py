@@ -27,12 +27,16 @@ from cifar_cnn.training import train
 _log = logging.getLogger(__name__)
 
 
-def start_up(settings: Settings, service_dir: Path, data_dir: Path, lifecycle: Lifecycle) -> Classifier:
+def start_up(
+    settings: Settings, service_dir: Path, data_dir: Path, lifecycle: Lifecycle, *, model_dir: Path | None = None
+) -> Classifier:
     """Goes through the phases from data to self_test and returns the classifier; the caller enters ready.
 
-    Sets PyTorch's thread count for the calling thread, which must be the one that computes later. A trained model is
-    saved into `service_dir` where that can be written. Raises a subclass of ModelError.
+    Sets PyTorch's thread count for the calling thread, which must be the one that computes later. A model is loaded
+    from `service_dir`; a trained one is saved into `model_dir` (by default `service_dir`) where that can be written.
+    Raises a subclass of ModelError.
     """
+    model_dir = model_dir or service_dir
     keep_freed_memory()
     torch.set_num_threads(settings.compute_threads or granted_cpus())
     lifecycle.enter(Phase.DATA)
@@ -44,10 +48,11 @@ def start_up(settings: Settings, service_dir: Path, data_dir: Path, lifecycle: L
         lifecycle.enter(Phase.TRAIN)
         network = train_network(settings, arrays, lifecycle.advance)
         try:
-            checkpoint.save(network, len(arrays.classes), settings, service_dir)
+            model_dir.mkdir(exist_ok=True)
+            checkpoint.save(network, len(arrays.classes), settings, model_dir)
         except OSError as error:
             # A read-only mount is a normal place for settings; the trained model serves all the same.
-            _log.warning("the trained model is not saved: cannot write to %s: %s", service_dir, error.strerror)
+            _log.warning("the trained model is not saved: cannot write to %s: %s", model_dir, error.strerror)
     lifecycle.enter(Phase.SELF_TEST)
     classifier = Classifier(network, settings.engine, arrays)
     classifier.self_test()

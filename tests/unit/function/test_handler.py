@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 from types import ModuleType, SimpleNamespace
 
+from waitress.task import ThreadedTaskDispatcher
 from werkzeug.datastructures import Headers, MultiDict
 
 from tests.standins.recording_service import ANSWER, RecordingService
@@ -47,6 +48,19 @@ def test_our_template_starts_it_with_the_threads_in_effect(handler: ModuleType, 
     handler.start(8)
     handler.handle(EVENT, CONTEXT)
     assert service.starts == [{"serving_threads": 8}]
+
+
+def test_under_another_template_the_threads_are_those_of_waitress(
+    handler: ModuleType, service: RecordingService
+) -> None:
+    """python3-http-debian serves with waitress's default of four and tells nobody."""
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(4)
+    try:
+        handler.handle(EVENT, CONTEXT)
+    finally:
+        dispatcher.shutdown()
+    assert service.starts == [{"serving_threads": 4}]
 
 
 def test_under_another_template_the_first_request_starts_it_once(

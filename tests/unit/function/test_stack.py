@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 FUNCTION = Path(__file__).resolve().parents[3] / "function"
+DOCKERFILE = (FUNCTION / "template" / "python3-http-conda" / "Dockerfile").read_text()
 FUNCTION_KEYS = {
     "annotations",
     "build_args",
@@ -74,22 +75,28 @@ def test_time_outs_get_longer_outwards(cifar_cnn: dict[str, Any]) -> None:
     assert seconds(environment["healthcheck_interval"]) < 30
 
 
-def test_requests_equal_limits(cifar_cnn: dict[str, Any]) -> None:
-    assert cifar_cnn["requests"] == cifar_cnn["limits"]
+def test_the_limits_are_the_server_s_and_the_requests_leave_room(cifar_cnn: dict[str, Any]) -> None:
+    assert cifar_cnn["limits"] == {"cpu": "2", "memory": "4Gi"}
+    assert cifar_cnn["requests"] == {"cpu": "250m", "memory": "1Gi"}
+
+
+def test_the_image_has_the_stack_s_time_outs(cifar_cnn: dict[str, Any]) -> None:
+    """An engine runs the image without the stack's environment."""
+    assert {f'{name}="{value}"' for name, value in cifar_cnn["environment"].items()} <= set(DOCKERFILE.split())
 
 
 def test_the_dockerfile_copies_what_the_stack_brings(stack: dict[str, Any]) -> None:
-    dockerfile = (FUNCTION / "template" / "python3-http-conda" / "Dockerfile").read_text()
     for folder in stack["configuration"]["copy"]:
-        assert f"function/{Path(folder).name}/" in dockerfile
+        assert f"COPY function/{Path(folder).name}/ " in DOCKERFILE
 
 
 def test_the_dockerfile_orders_its_layers_and_drops_root() -> None:
-    lines = (FUNCTION / "template" / "python3-http-conda" / "Dockerfile").read_text().splitlines()
+    lines = DOCKERFILE.splitlines()
     places = [
         next(number for number, line in enumerate(lines) if line.startswith(start))
         for start in (
             "COPY function/packages/service.txt",
+            "COPY --from=packages",
             "COPY function/data/",
             "COPY function/*.py",
             "USER 10001",
@@ -97,11 +104,22 @@ def test_the_dockerfile_orders_its_layers_and_drops_root() -> None:
         )
     ]
     assert places == sorted(places)
-    assert any("--require-hashes" in line for line in lines)
+
+
+def test_every_installation_checks_hashes() -> None:
+    installations = re.findall(r"pip install.*(?:\\\n.*)*", DOCKERFILE)
+    assert len(installations) == 3
+    assert all("--require-hashes" in installation for installation in installations)
+
+
+def test_what_is_said_of_the_network_stays_in_a_stage() -> None:
+    """The final stage takes nothing of it but the installed packages."""
+    stage, _, image = DOCKERFILE.partition("FROM ${CONDA_IMAGE}\n")
+    assert "/run/network/" in stage and "network" not in image
+    assert "COPY --from=packages /opt/python /opt/python" in image
 
 
 def test_the_dockerfile_runs_the_template_s_process() -> None:
-    dockerfile = (FUNCTION / "template" / "python3-http-conda" / "Dockerfile").read_text()
     template = yaml.safe_load((FUNCTION / "template" / "python3-http-conda" / "template.yml").read_text())
-    assert f'fprocess="{template["fprocess"]}"' in dockerfile
-    assert 'mode="http"' in dockerfile and 'upstream_url="http://127.0.0.1:5000"' in dockerfile
+    assert f'fprocess="{template["fprocess"]}"' in DOCKERFILE
+    assert 'mode="http"' in DOCKERFILE and 'upstream_url="http://127.0.0.1:5000"' in DOCKERFILE

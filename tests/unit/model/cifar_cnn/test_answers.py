@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cifar_cnn import startup
 from cifar_cnn.answers import Answer, Service
 from cifar_cnn.checkpoint import model_sha256 as checkpoint_sha256
 from cifar_cnn.datasets.arrays import ImageArrays
@@ -372,6 +373,30 @@ def test_a_bad_environment_is_answered_as_a_failed_start(
     assert answer.status == 500 and reason in document(answer)["error"]
     assert service.request_threads == 8
     assert document(ask(service, "/startup"))["effective"]["service_sha256"] is None
+
+
+@pytest.mark.parametrize(("variable", "expected"), [(None, "service"), ("", "service"), ("model", "model")])
+def test_where_a_trained_model_is_saved(
+    monkeypatch: pytest.MonkeyPatch, write_service: Callable[..., Path], variable: str | None, expected: str
+) -> None:
+    folder = write_service().parent
+    monkeypatch.setenv("EVENKEEL_SERVICE_DIR", str(folder / "service"))
+    monkeypatch.setenv("EVENKEEL_DATA_DIR", str(folder / "data"))
+    if variable is None:
+        monkeypatch.delenv("EVENKEEL_MODEL_DIR", raising=False)
+    else:
+        monkeypatch.setenv("EVENKEEL_MODEL_DIR", str(folder / variable) if variable else "")
+    asked: list[tuple[Path, Path]] = []
+
+    def start_up(settings: Settings, service_dir: Path, data_dir: Path, lifecycle: Lifecycle, model_dir: Path) -> Any:
+        asked.append((service_dir, model_dir))
+        raise TrainingError("enough is known")
+
+    monkeypatch.setattr(startup, "start_up", start_up)
+    service = Service.from_environment()
+    service.start()
+    assert ask(service, "/ready", wait="10").status == 500
+    assert asked == [(folder / "service", folder / expected)]
 
 
 def run_python(code: str, service_dir: Path, data_dir: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -50,6 +50,27 @@ def test_a_folder_that_cannot_be_written_stops_only_the_saving(
     assert "the trained model is not saved: cannot write to /proc/self" in caplog.text
 
 
+def test_a_trained_model_is_saved_where_the_settings_are_not(
+    settings: Settings, data_dir: Path, tmp_path: Path, lifecycle: Lifecycle
+) -> None:
+    service_dir, model_dir = tmp_path / "service", tmp_path / "model"
+    service_dir.mkdir()
+    trained = startup.start_up(settings, service_dir, data_dir, lifecycle, model_dir=model_dir)
+    assert list(service_dir.iterdir()) == []
+    assert sorted(path.name for path in model_dir.iterdir()) == ["model.pt", "model.pt.sha256"]
+    # It is loaded from the settings' folder, wherever the next one is saved.
+    loading = dataclasses.replace(settings, start_with="load")
+    again = Lifecycle(time.monotonic())
+    again.enter(Phase.IMPORTS)
+    with pytest.raises(CheckpointError, match=f"no verified model in {service_dir}"):
+        startup.start_up(loading, service_dir, data_dir, again, model_dir=model_dir)
+    again = Lifecycle(time.monotonic())
+    again.enter(Phase.IMPORTS)
+    loaded = startup.start_up(loading, model_dir, data_dir, again, model_dir=tmp_path / "elsewhere")
+    assert loaded.model_sha256 == trained.model_sha256
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_the_threads_asked_for_take_effect(
     settings: Settings, data_dir: Path, tmp_path: Path, lifecycle: Lifecycle
 ) -> None:
