@@ -58,6 +58,17 @@ def set_aside(raw: Path, trials: list[str]) -> None:
         file.rename(attempt / file.name)
 
 
+def check_alone(results: Path) -> None:
+    """Raises AnsibleActionFail where a run in ``results`` is under way: each would disturb, and restart, the other."""
+    for other in sorted(results.glob("*/journal.jsonl")):
+        pid = journal.at_work(journal.read(str(other)))
+        if pid is not None and pid != os.getppid():
+            raise AnsibleActionFail(
+                f"The run {other.parent.name} is under way (ansible-playbook, process {pid}), and two runs at a time "
+                f"disturb each other. Wait for its end, or end it (kill -INT {pid}), and begin again."
+            )
+
+
 class ActionModule(ActionBase):
     """The action of run_step."""
 
@@ -69,7 +80,7 @@ class ActionModule(ActionBase):
         _validation, arguments = self.validate_argument_spec(
             argument_spec={
                 "run_dir": {"type": "path", "required": True},
-                "event": {"type": "str", "required": True, "choices": [*journal.EVENTS, "reported"]},
+                "event": {"type": "str", "required": True, "choices": [*journal.EVENTS, "alone", "reported"]},
                 "step": {"type": "str", "required": True},
                 "facts": {"type": "dict"},
                 "artifacts": {"type": "list", "elements": "dict"},
@@ -96,9 +107,12 @@ class ActionModule(ActionBase):
             result["closing"] = arguments["closing"]
         if arguments["event"] == "reported":
             return
+        if arguments["event"] == "alone":
+            check_alone(Path(arguments["run_dir"]))
+            return
         folder, event, step = Path(arguments["run_dir"]), arguments["event"], arguments["step"]
         path = str(folder / "journal.jsonl")
-        details = {"message": arguments["message"]} if arguments["message"] else {}
+        details: dict[str, Any] = {"message": arguments["message"]} if arguments["message"] else {}
         trials = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["trials"]
         trial = next((each for each in trials if each["id"] == step), None)
         if event == "step_done" and trial is not None:
@@ -114,6 +128,9 @@ class ActionModule(ActionBase):
                 "artifacts": arguments["artifacts"] or [],
             }
             write_whole(folder / "raw" / f"{step}.json", json.dumps(record, indent=1, sort_keys=True) + "\n")
+        if event in ("run_begun", "run_resumed"):
+            # The worker's parent is ansible-playbook itself.
+            details["controller"] = journal.controller(os.getppid())
         if event == "run_resumed":
             recorded = {file.stem for file in (folder / "raw").glob("*.json")}
             result["done"] = plan.finished(trials, recorded)

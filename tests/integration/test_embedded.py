@@ -12,122 +12,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.integration.toolkit import ROOT, SHORT, Toolkit, last_line, run_json
+
 ARCHIVE = Path(os.environ.get("EVENKEEL_CIFAR10_ARCHIVE", ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"))
 IMAGES_A_CLASS = {"train": 200, "test": 100}
-PLAYBOOK_SECONDS = 900
-# One short block without training: the model is the one that the deployment trained.
-SHORT: dict[str, Any] = {
-    "trained_starts": 0,
-    "loading_starts": 1,
-    "blocks": 1,
-    "idle_windows": 0,
-    "load_requests": 4,
-    "load_at_least_seconds": 0,
-    "load_timeout_seconds": 30,
-    "run_seed": 5,
-}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@dataclass
-class Toolkit:
-    """ansible-playbook with an inventory, a state directory and results of its own."""
-
-    folder: Path
-    variables: dict[str, Any]
-    ports: dict[str, int] = field(default_factory=lambda: {"server": free_port(), "serverless": free_port()})
-
-    def __post_init__(self) -> None:
-        hosts = {arm: {"hosts": {f"the-{arm}": {"service_port": port}}} for arm, port in self.ports.items()}
-        local = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-            "platform": "process",
-        }
-        self.inventory.write_text(yaml.safe_dump({"all": {"vars": local, "children": hosts}}))
-
-    @property
-    def inventory(self) -> Path:
-        return self.folder / "inventory.yml"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state"
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    def command(self, playbook: str, *options: str, **variables: Any) -> list[str]:
-        here = {"evenkeel_state_dir": str(self.state), "results_dir": str(self.results)}
-        ansible = str(Path(sys.executable).with_name("ansible-playbook"))
-        chosen = json.dumps(here | self.variables | variables)
-        return [ansible, "-i", str(self.inventory), f"{playbook}.yml", "-e", chosen, *options]
-
-    def play(self, playbook: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(playbook, *options, **variables),
-            cwd=ROOT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PLAYBOOK_SECONDS,
-        )
-
-    def ask(self, arm: str, path: str = "/") -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[arm]}{path}", timeout=60) as answer:
-            body: dict[str, Any] = json.load(answer)
-            return body
-
-    def wait_until_ready(self, arm: str, seconds: float = 180) -> str:
-        """The instance that is ready; after a run both arms may train at the same time."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return str(self.ask(arm, "/ready?wait=20")["instance_id"])
-            except urllib.error.URLError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-
-    def newest_run(self) -> Path:
-        return max((path for path in self.results.iterdir() if path.name != "latest"), key=lambda path: path.name)
-
-    def processes(self) -> list[str]:
-        listed = subprocess.run(["ps", "-wweo", "pid,args"], check=True, capture_output=True, text=True).stdout
-        return [line for line in listed.splitlines() if str(self.state) in line]
-
-
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    return done.stdout.rstrip().splitlines()[-1]
-
-
-def run_json(folder: Path) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,9 @@ def test_a_platform_keeps_the_contract(role: str) -> None:
         "stop.yml",
         "describe.yml",
         "absent.yml",
+        "halt.yml",
+        "keep_model.yml",
+        "preflight.yml",
     }
 
 
