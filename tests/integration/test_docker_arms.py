@@ -8,6 +8,7 @@ Deployed, measured, broken, and removed. The base images are stand-ins where non
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,8 @@ GRANTED_BYTES = 4 << 30
 
 
 def names(arm: str) -> str:
-    return f"evenkeel-test-arms-{arm}"
+    """Names of this test run alone: another one may use the same engine."""
+    return f"evenkeel-test-{os.getpid()}-{arm}"
 
 
 @pytest.fixture(scope="module")
