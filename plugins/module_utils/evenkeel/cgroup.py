@@ -226,6 +226,12 @@ def working_set_bytes(path: str) -> int | None:
     return max(0, usage - inside.get("total_inactive_file", inside.get("inactive_file", 0)))
 
 
+def _group_of(path: str, container_id: str) -> str:
+    """The container's own group: its first process may be in one below, as systemd's is in a KinD node."""
+    above, _, below = path.partition(container_id)
+    return above + container_id + below.partition("/")[0]
+
+
 class Container:
     """A container's own counters on this host, or none where its groups cannot be seen from here.
 
@@ -239,7 +245,7 @@ class Container:
         except ProcessNotFound:
             paths = {}
         # In another process namespace the same number is somebody else: the path must name the container.
-        own = {name: path for name, path in paths.items() if container_id in path}
+        own = {name: _group_of(path, container_id) for name, path in paths.items() if container_id in path}
         # Where both versions are mounted, the unified one has no controllers: then these are in version 1's.
         self._usage_path = own.get("cpuacct") or own.get(UNIFIED)
         self._cpu_path = own.get("cpu") or own.get(UNIFIED)

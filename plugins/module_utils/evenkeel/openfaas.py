@@ -399,7 +399,8 @@ _REFUSALS = (
         "set namespace to the one the gateway names; the Community Edition has only one",
     ),
     _Refusal(
-        re.compile(r"unable to fetch secrets|Required secret"),
+        # The last one is how faas-netes 0.17.0 was seen to refuse an update.
+        re.compile(r'unable to fetch secrets|Required secret|secrets ".*" not found'),
         "a secret that the function needs ({secrets}) is not in namespace {namespace}",
         "make it first: kubectl -n {namespace} create secret generic NAME --from-file=FILE",
     ),
@@ -734,7 +735,8 @@ def read_readiness(answer: http.Response, path: str) -> Seen:
     text = f"GET {path} -> {status} {said!r}"
     document = _json_object(answer.body)
     internal = answer.headers.get("x-openfaas-internal", "")
-    if status == 200 and document.get("ready") is True:
+    # /ready says that the model is, /healthz that the process serves.
+    if status == 200 and (document.get("ready") is True or document.get("serving") is True):
         instance_id = document.get("instance_id")
         return Seen(text, ready=True, instance_id=None if instance_id is None else str(instance_id))
     if status == 500 and document.get("phase") == "failed":

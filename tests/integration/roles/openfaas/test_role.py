@@ -73,9 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         if self.server.status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="stand-in"')
-        self.send_header("Content-Length", "2")
+        body = json.dumps({"arch": "x86_64", "provider": {"provider": "faas-netes (stand-in)"}}).encode()
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"[]")
+        self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
         """Tests have no use for an access log."""
@@ -144,7 +146,7 @@ def test_it_is_installed_once_and_removed_again(
     assert base64.b64decode(secret["basic-auth-user"]) == b"admin"
     assert len(password) == 32 and file.read_text() == password and file.stat().st_mode & 0o777 == 0o600
     token = base64.b64encode(f"admin:{password}".encode()).decode()
-    assert gateway.asked == [("/system/functions", f"Basic {token}")]
+    assert gateway.asked == [("/system/info", f"Basic {token}")]
     upgrade = next(call for call in standin.calls(state.parent / "helm") if call["argv"][0] == "upgrade")
     assert (upgrade["namespace"], upgrade["context"]) == ("openfaas", "stand-in")
     assert upgrade["values"]["gateway"]["upstreamTimeout"] == "21m"

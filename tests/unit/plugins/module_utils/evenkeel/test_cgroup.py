@@ -221,3 +221,13 @@ def test_a_container_whose_process_has_ended_has_no_figures() -> None:
 
 def test_another_ones_process_is_not_the_containers() -> None:
     assert cgroup.Container(POD, os.getpid()).version is None
+
+
+def test_a_container_s_own_group_is_meant_not_one_inside_it() -> None:
+    """As in a KinD node, whose systemd puts its first process into a group of its own."""
+    container = "c0ffee" * 10
+    assert cgroup._group_of(f"/sys/fs/cgroup/cpu/docker/{container}/init.scope", container) == (
+        f"/sys/fs/cgroup/cpu/docker/{container}"
+    )
+    scope = f"/sys/fs/cgroup/memory/kubepods/cri-containerd-{container}.scope"
+    assert cgroup._group_of(scope, container) == scope

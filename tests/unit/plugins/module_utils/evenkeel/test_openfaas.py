@@ -551,6 +551,14 @@ def test_a_connection_that_breaks_is_read_back(gateway: StandinGateway, method: 
         ("POST", 400, "unable to parse image reference: x", "could not read the manifest", "push"),
         ("POST", 400, "namespace must be: fn", "no namespace openfaas-fn for functions", "set namespace"),
         ("POST", 400, 'unable to fetch secrets: secrets "b" not found', "(a-secret, b-secret) is", "create secret"),
+        # As faas-netes 0.17.0 was seen to answer.
+        (
+            "PUT",
+            400,
+            'unable update Deployment: f7.openfaas-fn, error: secrets "none" not found',
+            "(a-secret, b-secret) is",
+            "create secret",
+        ),
         ("POST", 400, "unable to create function, maximum: 15, visit", "limit of functions", "faas-cli remove"),
         ("POST", 400, "com.openfaas.scale.zero not available for Community Edition", "does not offer", "leave out"),
         ("POST", 500, 'unable create Deployment: deployments.apps "x" already exists', "does not update", "recreate"),
@@ -851,3 +859,9 @@ def client_status(gateway: StandinGateway) -> dict[str, Any]:
     answer = client(gateway).system("GET", "function/cifar-cnn", timeout_seconds=5)
     status: dict[str, Any] = json.loads(answer.body)
     return status
+
+
+def test_a_process_that_serves_is_what_healthz_says() -> None:
+    body = b'{"serving": true, "instance_id": "abc"}'
+    seen = openfaas.read_readiness(http.Response(200, {}, body), "/healthz")
+    assert (seen.ready, seen.instance_id) == (True, "abc")
