@@ -551,9 +551,9 @@ def test_a_connection_that_breaks_is_read_back(gateway: StandinGateway, method: 
         ("POST", 400, "unable to parse image reference: x", "could not read the manifest", "push"),
         ("POST", 400, "namespace must be: fn", "no namespace openfaas-fn for functions", "set namespace"),
         ("POST", 400, 'unable to fetch secrets: secrets "b" not found', "(a-secret, b-secret) is", "create secret"),
-        # As faas-netes 0.17.0 was seen to answer.
+        # As faas-netes 0.17.0 was seen to answer a PUT.
         (
-            "PUT",
+            "POST",
             400,
             'unable update Deployment: f7.openfaas-fn, error: secrets "none" not found',
             "(a-secret, b-secret) is",
