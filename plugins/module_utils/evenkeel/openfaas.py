@@ -717,7 +717,8 @@ class Seen:
     failed: bool = False
     fatal: bool = False
     unanswered: bool = False
-    next_step: str = f"raise deadline_seconds, or {POD_HINT}"
+    # After an update the answer may be the old pod's, and the new one be stuck.
+    next_step: str = f"raise deadline_seconds, or {POD_HINT}; a new pod may not start: {NO_POD_HINT}"
 
 
 @dataclass(frozen=True)
