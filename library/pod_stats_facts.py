@@ -171,8 +171,8 @@ ansible_facts:
             - C(memory_bytes) is the mean of the working set, usage without the inactive file cache, as kubelet counts
               it.
             - C(memory_limit_bytes) and, in C(cgroup), C(memory_peak_bytes) and C(cpu_quota_cores) are those of a single
-              container, and null for a group of several, whose own are in C(containers). The limit is the tightest of the
-              container's and its pods' groups; no limit at all is null.
+              container, and null for a group of several, whose own are in C(containers). The limit is the tightest of
+              the container's and its pods' groups; no limit at all is null.
             - C(counters) holds pairs of monotonic seconds and CPU seconds, C(memory) pairs of monotonic seconds and
               bytes.
             - C(restarted) says whether the group's containers are not the same over the whole window, C(changes) how.
