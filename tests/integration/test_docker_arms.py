@@ -72,9 +72,12 @@ def test_deploying_again_changes_nothing(toolkit: Toolkit) -> None:
 def test_a_run_measures_both_containers(toolkit: Toolkit) -> None:
     short = SHORT | {"trained_starts": 1, "idle_windows": 1, "idle_seconds": 4, "load_requests": 20}
     done = toolkit.play("benchmark", **short)
-    assert done.returncode == 0, done.stdout
     run = run_json(toolkit.newest_run())
-    assert (run["valid"], run["status"], run["invalid_reasons"]) == (True, "complete", [])
+    # Other work on this machine may take CPUs away from one arm's two evaluations alone. That such a run is INVALID is
+    # right, and no fault of the containers.
+    others = [reason for reason in run["invalid_reasons"] if "effective cores" not in reason["message"]]
+    assert (run["status"], others) == ("complete", []), done.stdout
+    assert done.returncode == (0 if run["valid"] else 2)
     checks = {check["name"]: check for check in run["parity"]["checks"]}
     assert checks["CPU quota, cores"]["server"] == checks["CPU quota, cores"]["serverless"] == 2.0
     assert checks["memory limit, bytes"]["server"] == checks["memory limit, bytes"]["serverless"] == GRANTED_BYTES
