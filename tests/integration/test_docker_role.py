@@ -26,7 +26,8 @@ from tests.standins.docker_info import StandinInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOK_SECONDS = 600
-MACHINE_IMAGE = "evenkeel-test-machine:latest"
+# Of this test run alone: another one may use the same engine.
+MACHINE_IMAGE = f"evenkeel-test-machine-{os.getpid()}:latest"
 MACHINE_START_SECONDS = 60
 
 # Enough of a machine to be reached by Ansible; the packages of an engine only lie in the package manager's cache.
@@ -322,7 +323,9 @@ def test_the_distributions_engine_without_systemd(plain: Host) -> None:
     assert plain.run("cat", "/var/lib/evenkeel/docker/dockerd.pid") == pid
 
     # The machine was restarted: the process is gone, its pid file is not.
-    plain.run("sh", "-c", f"kill -9 {pid}; while [ -e /proc/{pid} ]; do sleep 0.1; done; pkill -9 containerd || true")
+    # Nobody waits for it there, so that a zombie is all that is left.
+    ended = f"while ps -o stat= -p {pid} | grep -qv Z; do sleep 0.1; done"
+    plain.run("sh", "-c", f"kill -9 {pid}; {ended}; pkill -9 containerd || true")
     plain.bring()
     assert plain.run("cat", "/var/lib/evenkeel/docker/dockerd.pid") != pid
     assert plain.succeeds("docker", "info")
