@@ -279,7 +279,8 @@ def plain(machine_image: str, tmp_path: Path) -> Iterator[Host]:
     """A machine on which nothing manages services; Ansible comes as root."""
     name = f"evenkeel-test-plain-{os.getpid()}"
     try:
-        machine(name, "sleep", "infinity")
+        # bash waits for the dead, as an init does.
+        machine(name, "bash", "-c", "while :; do sleep 1; done")
         yield Host(tmp_path, "/var/lib/evenkeel", name)
     finally:
         docker("rm", "--force", "--volumes", name)
