@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import json
 import socket
 import ssl
 from collections.abc import Mapping
@@ -120,6 +121,20 @@ def request(
         raise RequestFailed(failure.kind, f"{method} {url}: {failure.message}") from failure
     except Exception as error:
         _raise_classified(error, f"{method} {url}", timeout_seconds)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; an empty one where there is none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def shown(body: bytes) -> str:
+    """The beginning of a body, for a message."""
+    return body[:300].decode("utf-8", errors="replace").strip()
 
 
 def check_url(url: str) -> SplitResult:

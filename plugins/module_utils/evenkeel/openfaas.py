@@ -319,19 +319,6 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _shown(body: bytes) -> str:
-    return body[:300].decode("utf-8", errors="replace").strip()
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; an empty one where there is none."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def _elsewhere(answer: http.Response) -> str:
     """Where a redirect leads, in the words of a next step; redirects are not followed."""
     location = answer.headers.get("location")
@@ -464,11 +451,11 @@ class Function:
         answer = self._ask("GET", "info")
         if answer.status != 200:
             raise self.refused(operation, answer)
-        said = _json_object(answer.body)
+        said = http.json_object(answer.body)
         provider = said.get("provider")
         if "provider" not in said:
             raise OpenFaasError(
-                f"{self.gateway.url}/system/info is not an OpenFaaS gateway's: {_shown(answer.body)!r}",
+                f"{self.gateway.url}/system/info is not an OpenFaaS gateway's: {http.shown(answer.body)!r}",
                 operation=operation,
                 next_step="correct gateway_url",
             )
@@ -489,7 +476,7 @@ class Function:
         answer = self._ask("GET", f"function/{self.name}?{urlencode({'namespace': self.namespace})}")
         if answer.status == 404:
             return None
-        status = _json_object(answer.body)
+        status = http.json_object(answer.body)
         if answer.status != 200 or not status:
             raise self.refused("read the function", answer)
         return status
@@ -505,7 +492,7 @@ class Function:
         self, operation: str, answer: http.Response, image: str = "", secrets: Sequence[str] = ()
     ) -> OpenFaasError:
         """The error for an answer that is not the one hoped for: what was asked, what came, why, and what to do."""
-        said = _shown(answer.body)
+        said = http.shown(answer.body)
         names = {"name": self.name, "namespace": self.namespace, "image": image, "secrets": ", ".join(secrets)}
         known = next((one for one in _REFUSALS if one.said.search(said)), None)
         if known is not None:
@@ -546,7 +533,7 @@ class Function:
                 answer = self._ask("POST", "functions", spec.document())
                 if answer.status in ACCEPTED:
                     return _accepted("POST", answer)
-                left_over = re.search(r"already exists|object is being deleted", _shown(answer.body))
+                left_over = re.search(r"already exists|object is being deleted", http.shown(answer.body))
                 if not (after_removal and left_over) or self.deadline.expired():
                     raise self.refused("deploy the function", answer, spec.image, spec.secrets)
             except Unanswered as unanswered:
@@ -636,7 +623,7 @@ class Function:
         try:
             seen = read_readiness(self._invoke(path), path)
             if seen.instance_id is None and (seen.failed or identify):
-                return replace(seen, instance_id=_json_object(self._invoke(INSTANCE_PATH).body).get("instance_id"))
+                return replace(seen, instance_id=http.json_object(self._invoke(INSTANCE_PATH).body).get("instance_id"))
             return seen
         except Unanswered as unanswered:
             if unanswered.details.get("kind") != "timeout":
@@ -702,8 +689,8 @@ class Function:
         except Unanswered as unanswered:
             return [f"no log: {unanswered}"]
         if answer.status != 200:
-            return [f"no log: the gateway answered {answer.status} {_shown(answer.body)!r}"]
-        lines = (_json_object(line) for line in answer.body.splitlines())
+            return [f"no log: the gateway answered {answer.status} {http.shown(answer.body)!r}"]
+        lines = (http.json_object(line) for line in answer.body.splitlines())
         return [str(line["text"]).rstrip("\n") for line in lines if "text" in line][-LOG_LINES:]
 
 
@@ -732,9 +719,9 @@ class Readiness:
 
 def read_readiness(answer: http.Response, path: str) -> Seen:
     """What an answer says of the function: its own word, or that of gateway, provider or watchdog in its place."""
-    said, status = _shown(answer.body), answer.status
+    said, status = http.shown(answer.body), answer.status
     text = f"GET {path} -> {status} {said!r}"
-    document = _json_object(answer.body)
+    document = http.json_object(answer.body)
     internal = answer.headers.get("x-openfaas-internal", "")
     # /ready says that the model is, /healthz that the process serves.
     if status == 200 and (document.get("ready") is True or document.get("serving") is True):

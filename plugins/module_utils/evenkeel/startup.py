@@ -10,7 +10,6 @@ HTTP until the service is ready. The command is not waited for first: what it do
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import time
@@ -145,7 +144,7 @@ def find_old_instance(plan: Plan) -> OldInstance:
     """The instance that runs now, so that the next one can be told from it; an empty one where none does."""
     startup: dict[str, Any] = {}
     with contextlib.suppress(http.RequestFailed):
-        startup = _json_object(http.request("GET", plan.address("/startup"), timeout_seconds=2).body)
+        startup = http.json_object(http.request("GET", plan.address("/startup"), timeout_seconds=2).body)
     try:
         pids = procfs.process_tree(root_pids(plan, startup))
     except procfs.ProcessNotFound:
@@ -362,7 +361,7 @@ class Probe:
             elif failure.kind in {"refused", "reset"}:
                 self._note_absence(failure.message)
             return None
-        self.last_seen = f"{method} {path} -> {answer.status} {_shown(answer.body)}"
+        self.last_seen = f"{method} {path} -> {answer.status} {http.shown(answer.body)}"
         if self.plan.behind_gateway and self._is_not_the_new_ones(answer):
             if self.replied:
                 self._note_absence(self.last_seen)
@@ -372,7 +371,7 @@ class Probe:
 
     def _is_not_the_new_ones(self, answer: http.Response) -> bool:
         """Whether a gateway or watchdog answered by itself, or the instance that is being replaced did."""
-        instance_id = _json_object(answer.body).get("instance_id")
+        instance_id = http.json_object(answer.body).get("instance_id")
         return _is_gateways_own(answer) or (instance_id is not None and instance_id == self.old_instance_id)
 
     def _note_end(self) -> None:
@@ -425,7 +424,7 @@ class Probe:
             asked = monotonic()
             answer = self.ask("GET", f"/ready?wait={HELD_SECONDS}", HELD_SECONDS + HOLD_MARGIN_SECONDS)
             answered = monotonic()
-            document = {} if answer is None else _json_object(answer.body)
+            document = {} if answer is None else http.json_object(answer.body)
             if answer is not None and answer.status == 200 and document.get("ready") is True:
                 seconds, bound_seconds = answered - self.command.begun, answered - last_not_ready
                 return Ready(seconds, bound_seconds, str(document.get("instance_id")))
@@ -449,9 +448,9 @@ class Probe:
 
         Status 500 alone does not: of-watchdog gives it, too, while the function's process does not listen yet.
         """
-        document = {} if answer is None else _json_object(answer.body)
+        document = {} if answer is None else http.json_object(answer.body)
         if answer is not None and answer.status == 500 and document.get("phase") == "failed":
-            self._fail(f"The service cannot become ready: {document.get('error') or _shown(answer.body)}")
+            self._fail(f"The service cannot become ready: {document.get('error') or http.shown(answer.body)}")
 
     def until_answered(self, method: str, path: str, body: bytes | None = None) -> tuple[http.Response, float, float]:
         """(response, seconds from the start to it, seconds of that request alone); a 503 is asked again."""
@@ -478,25 +477,12 @@ class Probe:
         )
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; an empty one where there is none."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def _is_gateways_own(answer: http.Response) -> bool:
     """Whether an answer is not the service's, whose every answer is a JSON object that names no cache may keep it.
 
     OpenFaaS's gateway, provider and watchdog answer their own errors with plain text or an empty body.
     """
-    return not _json_object(answer.body) or "no-store" not in answer.headers.get("cache-control", "")
-
-
-def _shown(body: bytes) -> str:
-    return body[:300].decode("utf-8", errors="replace").strip()
+    return not http.json_object(answer.body) or "no-store" not in answer.headers.get("cache-control", "")
 
 
 def named_pid(pid_file: str | None) -> int | None:
@@ -548,7 +534,7 @@ def _printed_log(argv: Sequence[str]) -> str:
 
 def parse_startup(answer: http.Response) -> dict[str, Any]:
     """The document of GET /startup. Raises StartupFailed where it is not what the service's contract says."""
-    document = _json_object(answer.body)
+    document = http.json_object(answer.body)
     try:
         if answer.status != 200:
             raise TypeError(f"status {answer.status}")
@@ -557,7 +543,7 @@ def parse_startup(answer: http.Response) -> dict[str, Any]:
             str(phase["name"]), float(phase["begin_seconds"]), float(phase["end_seconds"] or 0)
     except (KeyError, TypeError, ValueError) as error:
         raise StartupFailed(
-            f"GET /startup does not describe a start-up ({type(error).__name__}: {error}): {_shown(answer.body)}",
+            f"GET /startup does not describe a start-up ({type(error).__name__}: {error}): {http.shown(answer.body)}",
             operation="read /startup",
             next_step="url must lead to a service of this toolkit, at its current version",
         ) from error
@@ -777,7 +763,7 @@ class FirstAnswer:
 
 def _first_answer(plan: Plan, probe: Probe) -> FirstAnswer:
     answer, seconds, _ = probe.until_answered("POST", "/predict", plan.predict_body)
-    label = _json_object(answer.body).get("label")
+    label = http.json_object(answer.body).get("label")
     if answer.status == 200 and label is not None and plan.expect_label in {None, label}:
         return FirstAnswer(seconds)
     wanted = "a label" if plan.expect_label is None else f"the label {plan.expect_label}"
@@ -804,7 +790,7 @@ def _first_evaluation(plan: Plan, probe: Probe, root_pid: int | None) -> FirstEv
         "cpu_seconds": cpu_seconds,
         "cpu_cores": None if cpu_seconds is None else cpu_seconds / wall_seconds,
     }
-    document = _json_object(answer.body)
+    document = http.json_object(answer.body)
     wrong = [f"the status is {answer.status}"]
     if answer.status == 200:
         wrong = [*mismatches(plan.expect, document), *_contradictions(document)]
