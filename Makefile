@@ -43,7 +43,8 @@ $(VENV)/.complete: requirements/tools.txt requirements/controller.txt
 
 test: $(DEV)/.complete ## set up what the tests need, and run all of them
 	@command -v ab >/dev/null && command -v htop >/dev/null && command -v chromium >/dev/null || tests/install_tools
-	$(DEV)/bin/pytest
+	$(DEV)/bin/pytest --numprocesses 4 tests/unit
+	$(DEV)/bin/pytest tests/integration
 
 lint: $(DEV)/.complete ## ansible-lint, yamllint, ruff and mypy
 	PATH="$(CURDIR)/$(DEV)/bin:$$PATH" ansible-lint

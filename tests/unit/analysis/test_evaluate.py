@@ -282,6 +282,18 @@ def test_stand_ins_are_said_in_every_report(run_folder: Path) -> None:
     assert codes >= {Caution.STAND_IN, Caution.UNCOMMITTED_CHANGES}
 
 
+def test_software_that_calls_itself_a_stand_in_is_one(run_folder: Path) -> None:
+    plan = json.loads((run_folder / "plan.json").read_text("utf-8"))
+    plan["arms"]["serverless"]["software"] = {"Kubernetes": "v1.34.0", "OpenFaaS gateway": "0.27.14 (stand-in)"}
+    write_json(run_folder / "plan.json", plan)
+    run = evaluate(read_run(run_folder))
+    said = [caution["message"] for caution in run["warnings"] if caution["code"] == Caution.STAND_IN]
+    assert said == [
+        "The serverless arm ran with a stand-in, OpenFaaS gateway 0.27.14 (stand-in): its figures are of that stand-in."
+    ]
+    assert run["arms"]["serverless"]["software"]["Kubernetes"] == "v1.34.0"
+
+
 def test_every_metric_is_defined_once() -> None:
     assert len(BY_NAME) == len(REGISTRY)
     assert all(found.definition.endswith(".") and found.unit and found.title for found in REGISTRY)
