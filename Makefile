@@ -25,6 +25,9 @@ help: ## list the commands
 
 demo: ## from a bare machine to a verdict: deploy both arms here, measure them, print the verdict
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, and this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import os, shutil, sys; free = shutil.disk_usage(os.curdir).free / 1e9; \
+	  sys.exit(f"{os.getcwd()} has {free:.1f} GB free, and 6 GB are needed for what is downloaded. Make room, or name a folder elsewhere: make demo UV_CACHE_DIR=DIR") \
+	  if free < 6 and not os.path.isdir(os.environ["UV_CACHE_DIR"]) else None'
 	@echo "This will install, from the configured package index and the distribution:"
 	@echo "  $(VENV)/               what ansible-playbook needs      $(call MEGABYTES,controller) MB to download, once"
 	@echo "  the state directory  the service's own environment    $(call MEGABYTES,service) MB to download, once (PyTorch)"
@@ -42,8 +45,8 @@ $(VENV)/.complete: requirements/tools.txt requirements/controller.txt
 	@touch $@
 
 test: $(DEV)/.complete ## set up what the tests need, and run all of them
-	@command -v ab >/dev/null && command -v htop >/dev/null && command -v chromium >/dev/null || tests/install_tools
-	$(DEV)/bin/pytest --numprocesses 4 tests/unit
+	@tests/install_tools
+	$(DEV)/bin/pytest --numprocesses 4 --dist worksteal tests/unit
 	$(DEV)/bin/pytest tests/integration
 
 lint: $(DEV)/.complete ## ansible-lint, yamllint, ruff and mypy

@@ -37,7 +37,8 @@ def cautions(run: RunFolder) -> list[Remark]:
 
 def _standins(run: RunFolder) -> Iterator[Remark]:
     for arm, described in sorted(run.plan["arms"].items()):
-        for name in described.get("standins", []):
+        software = [f"{name} {version}" for name, version in sorted(described.get("software", {}).items())]
+        for name in [*described.get("standins", []), *(one for one in software if "stand-in" in one)]:
             yield Remark(
                 Caution.STAND_IN, f"The {arm} arm ran with a stand-in, {name}: its figures are of that stand-in."
             )

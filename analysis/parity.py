@@ -175,13 +175,15 @@ def _exact(condition: _Condition, counted: Sequence[tuple[PlannedTrial, Mapping[
         return None
     shown = {arm: _shown(found) for arm, found in values.items()}
     reason = _why_unequal(values)
+    # One arm alone has nothing to be compared with, but it may not change by itself either.
+    alone = len(arms) < len(Arm) and all(len(found) <= 1 for found in values.values())
     return Check(
         name=condition.name,
         server=shown.get(Arm.SERVER),
         serverless=shown.get(Arm.SERVERLESS),
-        equal=None if len(arms) < len(Arm) else reason is None,
+        equal=None if alone else reason is None,
         tolerance=EXACT,
-        reason=reason if len(arms) == len(Arm) else "one arm only",
+        reason="one arm only" if alone else reason,
         recorded=all(values.values()),
     )
 

@@ -222,8 +222,10 @@ def of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:
     for check in checks:
         if check.equal is not False:
             continue
-        server, serverless = (
-            f"{each:.4g}" if isinstance(each, float) else each for each in (check.server, check.serverless)
+        shown = (
+            f"{arm} {value:.4g}" if isinstance(value, float) else f"{arm} {value}"
+            for arm, value in (("server", check.server), ("serverless", check.serverless))
+            if value is not None
         )
-        message = f"{check.name}: server {server}, serverless {serverless} ({check.reason})"
+        message = f"{check.name}: {', '.join(shown) or 'unknown'} ({check.reason})"
         yield Problem(Reason.WRONG_ANSWER if check.name in parity.ANSWERS else Reason.PARITY_FAILED, message)

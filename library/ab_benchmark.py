@@ -368,6 +368,11 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
     )
     facts, outputs = ab_load.run_load(ab_load.Probing(load, body, params["expect"]), surroundings, sizing)
     result = {"ansible_facts": {"ab_benchmark": facts}, "report": outputs["stdout"], "csv": outputs["csv"]}
+    if load.variable_length and facts["valid"] and facts["body_lengths"]["constant"] is None:
+        module.warn(
+            f"the answers of {load.url} vary in length, and with -l ab says nothing of a single one: a short one may"
+            " have been empty or cut off where less than half an answer is lacking in all"
+        )
     if facts["valid"] or not params["fail_on_invalid"]:
         return result
     return {

@@ -72,6 +72,7 @@ entries:
   description:
     - All entries, oldest first, each with C(role), C(kind), C(name) and C(existed_before), a V(sysctl) also with
       C(previous).
+    - Folders that were missing above the manifest's own come first, as V(parent); a reset removes those that are empty.
   returned: always
   type: list
   elements: dict
@@ -142,6 +143,8 @@ def main():
     try:
         wanted = [recorded(module, role, entry) for entry in module.params["entries"] or []]
         known = manifest.load(path)
+        if wanted and not known:
+            wanted = [*({"role": role, **parent} for parent in manifest.missing_parents(path)), *wanted]
         entries = manifest.with_entries(known, wanted)
         if entries != known and not module.check_mode:
             manifest.save(path, entries)

@@ -21,7 +21,7 @@ options:
       - V(alone) writes nothing, and fails where another run is under way.
     type: str
     required: true
-    choices: [run_begun, run_resumed, step_begun, step_done, step_failed, run_finished, alone, reported]
+    choices: [run_begun, run_resumed, step_begun, step_done, step_failed, run_closing, run_finished, alone, reported]
   step:
     description: A trial's id, or V(run).
     type: str

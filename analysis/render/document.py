@@ -469,6 +469,7 @@ def _provenance(run: Run) -> Sequence[tuple[str, Mapping[str, Any]]]:
     return (
         ("The toolkit", found["toolkit"]),
         ("The controller", found["controller"]),
+        *((f"The {arm} arm's platform", described.get("software", {})) for arm, described in run["arms"].items()),
         *((f"Host {name}", facts) for name, facts in found["hosts"].items()),
     )
 

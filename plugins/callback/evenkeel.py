@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible import constants as C
@@ -15,6 +16,7 @@ from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
     from ansible.executor.task_result import CallbackTaskResult
+    from ansible.playbook import Playbook
     from ansible.playbook.included_file import IncludedFile
     from ansible.playbook.play import Play
     from ansible.playbook.task import Task
@@ -34,6 +36,8 @@ extends_documentation_fragment:
 author: Evenkeel contributors (@evenkeel)
 """
 
+# Playbooks that go on where they were when they are run again.
+DEPLOYING = frozenset({"site.yml", "reset.yml"})
 QUIET_ROLES = frozenset({"machine", "settings"})
 # A play with one of these roles is told by its progress and its closing words alone.
 TOLD_ROLES = frozenset({"benchmark", "report"})
@@ -43,15 +47,18 @@ QUIET_ACTIONS = frozenset(
 )
 
 
-def _command(playbook: str, **variables: str) -> str:
-    """A command line for ``playbook`` with this one's inventory, hosts and variables, and with ``variables``."""
+def _command(playbook: str, limited: bool = False, **variables: str) -> str:
+    """A command line for ``playbook`` with this one's inventory and variables, and with ``variables``.
+
+    ``limited``: with this one's hosts too. A report has none of them, and to stop is to stop both arms.
+    """
     chosen = context.CLIARGS
     words = ["ansible-playbook"]
     for inventory in chosen.get("inventory") or ():
         if inventory not in C.DEFAULT_HOST_LIST:
             words += ["-i", inventory]
     words.append(playbook)
-    if chosen.get("subset"):
+    if limited and chosen.get("subset"):
         words += ["--limit", chosen["subset"]]
     for given in chosen.get("extra_vars") or ():
         if not given.startswith("resume="):
@@ -59,6 +66,15 @@ def _command(playbook: str, **variables: str) -> str:
     for name, value in variables.items():
         words += ["-e", f"{name}={value}"]
     return shlex.join(words)
+
+
+def _left(run: dict[str, Any]) -> str:
+    """Which arms an interrupted run leaves running."""
+    if run["event"] == "run_closing":
+        return "Its trials were over, and the arms that ran before it were being started again: some may be stopped."
+    if run["arm"] is None:
+        return "It had started no arm; those that ran before it are stopped, or were about to be."
+    return f"The {run['arm']} arm may still be running; the other one is stopped."
 
 
 class CallbackModule(DefaultCallback):
@@ -71,6 +87,7 @@ class CallbackModule(DefaultCallback):
     def __init__(self) -> None:
         super().__init__()
         self._told = False
+        self._deploying = ""
         self._run: dict[str, Any] | None = None
         self._closing: list[str] = []
         # Ctrl-C runs no `always:` section of a play; what is registered here does run.
@@ -79,6 +96,12 @@ class CallbackModule(DefaultCallback):
     def _quiet(self, task: Task) -> bool:
         role = task._role.get_name() if task._role else ""
         return self._display.verbosity == 0 and (self._told or role in QUIET_ROLES or task.action in QUIET_ACTIONS)
+
+    def v2_playbook_on_start(self, playbook: Playbook) -> None:
+        """Remember a deployment: one that is interrupted says how it goes on."""
+        name = Path(playbook._file_name).name
+        self._deploying = name if name in DEPLOYING and not context.CLIARGS.get("check") else ""
+        super().v2_playbook_on_start(playbook)
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Show which play begins."""
@@ -106,6 +129,7 @@ class CallbackModule(DefaultCallback):
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """Show the recap, and last what came of the run."""
         super().v2_playbook_on_stats(stats)
+        self._deploying = ""
         for text in self._closing:
             self._display.display(text)
         if self._closing:
@@ -119,14 +143,20 @@ class CallbackModule(DefaultCallback):
             self._run = None if run["event"] == "run_finished" else run
 
     def _say_what_was_left(self) -> None:
+        if self._deploying:
+            self._display.display(
+                f"\n{self._deploying} was interrupted. What it made until then is written down.\n"
+                f"  to go on:              {_command(self._deploying, limited=True)}\n"
+                f"  to remove it all:      {_command('reset.yml')}"
+            )
         if self._run is None:
             return
-        arm, identity = self._run["arm"], self._run["id"]
-        left = f"The {arm} arm may still be running; the other one is stopped." if arm else "It had started no arm."
+        identity = self._run["id"]
         self._display.display(
-            f"\nThe run {identity} was interrupted at step {self._run['step']}. {left}\n"
+            f"\nThe run {identity} was interrupted at step {self._run['step']}. {_left(self._run)}\n"
             f"What was measured is kept in {self._run['dir']}.\n"
-            f"  to go on:              {_command('benchmark.yml', resume=identity)}\n"
+            f"  to go on:              {_command('benchmark.yml', limited=True, resume=identity)}\n"
             f"  to see what is there:  {_command('report.yml', run=identity)}\n"
-            f"  to stop both arms:     {_command('stop.yml')}"
+            f"  to stop both arms:     {_command('stop.yml')}\n"
+            f"  to start both again:   {_command('site.yml')}"
         )

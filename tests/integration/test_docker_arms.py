@@ -38,6 +38,7 @@ def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toolkit]:
     assert not kit.state.exists()
     deployed = kit.play("site")
     assert deployed.returncode == 0, deployed.stdout
+    standin_images.keep_packages()
     yield kit
     for arm in kit.ports:
         subprocess.run(["docker", "rm", "--force", "--volumes", names(arm)], check=False, capture_output=True)

@@ -45,16 +45,17 @@ class Toolkit:
 
     folder: Path
     variables: dict[str, Any]
-    platform: str = "process"
+    # One for both arms, or one for each.
+    platform: str | dict[str, str] = "process"
     ports: dict[str, int] = field(default_factory=lambda: {"server": free_port(), "serverless": free_port()})
 
     def __post_init__(self) -> None:
-        hosts = {arm: {"hosts": {f"the-{arm}": {"service_port": port}}} for arm, port in self.ports.items()}
-        local = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-            "platform": self.platform,
+        platforms = dict.fromkeys(self.ports, self.platform) if isinstance(self.platform, str) else self.platform
+        hosts = {
+            arm: {"hosts": {f"the-{arm}": {"service_port": port, "platform": platforms[arm]}}}
+            for arm, port in self.ports.items()
         }
+        local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
         self.inventory.write_text(yaml.safe_dump({"all": {"vars": local, "children": hosts}}))
 
     @property

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ def install(directory: Path, *, docker: bool = True, **settings: Any) -> Path:
     ``settings`` of kind: ``create`` is ``ok``; ``fail`` (``message`` is its error, and nodes stay where ``--retain``
     is given); ``image`` (the node image cannot be pulled, so that there are no nodes); or ``hang`` (the nodes are there
     and it never ends). ``delete``: ``ok``, ``fail`` or ``keep`` (it says that it removed the nodes, and did not).
-    ``api_port``: where the cluster's interface is said to be.
+    ``api_port``: where the cluster's interface is said to be; ``api_scheme``: ``https``, or how else it is spoken to.
 
     ``settings`` of docker: ``ready``: ``yes``, ``never``, or ``ends`` (the node's container ends); ``ready_after``: how
     often kubectl says before that a node is not ready. ``oom``: ``lowered`` or ``kept``; ``cgroup``: 1 or 2;
@@ -56,6 +57,19 @@ def install(directory: Path, *, docker: bool = True, **settings: Any) -> Path:
         )
         program.chmod(0o755)
     return directory / "kind"
+
+
+def install_unprivileged_docker(directory: Path) -> None:
+    """Write a ``docker`` into ``directory``: the real one without ``--privileged``, which not every root may ask for.
+
+    The stand-in of a node needs no privileges.
+    """
+    real = shutil.which("docker")
+    (directory / "docker").write_text(
+        "#!/bin/bash\n# The real docker without --privileged, for stand-ins of a node.\n"
+        f'exec {real} "${{@/#--privileged/--label=evenkeel-test.privileged}}"\n'
+    )
+    (directory / "docker").chmod(0o755)
 
 
 def change(directory: Path, **settings: Any) -> None:
@@ -107,7 +121,7 @@ def kind(directory: str, argv: list[str]) -> None:
         case ["get", "kubeconfig"]:
             if not _nodes(name):
                 _fail(f"could not locate any control plane nodes for cluster named '{name}'")
-            print(_kubeconfig(name, _api_port(name)))
+            print(_kubeconfig(name, settings))
         case ["create", "cluster"]:
             _create(argv, name, settings)
         case ["delete", "cluster"]:
@@ -144,12 +158,12 @@ def _api_port(name: str) -> str:
     return described["HostConfig"]["PortBindings"][f"{API_SERVER_PORT}/tcp"][0]["HostPort"]
 
 
-def _kubeconfig(name: str, port: str) -> str:
+def _kubeconfig(name: str, settings: dict[str, Any]) -> str:
     return f"""\
 apiVersion: v1
 clusters:
 - cluster:
-    server: https://127.0.0.1:{port}
+    server: {settings.get("api_scheme", "https")}://127.0.0.1:{_api_port(name)}
   name: kind-{name}
 contexts:
 - context:
@@ -198,7 +212,7 @@ def _create(argv: list[str], name: str, settings: dict[str, Any]) -> None:
             _docker("rm", "-f", "-v", *_nodes(name))
         _fail(f"failed to create cluster: {settings.get('message', 'failed to init node with kubeadm')}")
     path = Path(_option(argv, "--kubeconfig"))
-    path.write_text(_kubeconfig(name, _api_port(name)))
+    path.write_text(_kubeconfig(name, settings))
     path.chmod(0o600)
     print(f'Set kubectl context to "kind-{name}"', file=sys.stderr)
 

@@ -447,7 +447,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, kind: str, query: dict[str, str]) -> None:
         with self.server.changed:
-            items = [item for item in self.server.objects[kind].values() if _selected(item, query)]
+            items = [item for item in self.server.objects[kind].values() if selected(item, query)]
             made = {**CORE, **SLICES}[kind]
             body = {"kind": f"{made}List", "metadata": {"resourceVersion": str(self.server.version)}, "items": items}
             body = copy.deepcopy(body)
@@ -473,7 +473,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.server.changed.wait(0.5)
             for version, about, change, item in news:
                 sent = version
-                if about != kind or not _selected(item, query):
+                if about != kind or not selected(item, query):
                     continue
                 if fault is not None and not fault.done and self.server.deletions and delivered == fault.after:
                     self._fail(fault)
@@ -526,7 +526,7 @@ def _resources(group_version: str, kinds: dict[str, str]) -> Object:
     }
 
 
-def _selected(item: Object, query: dict[str, str]) -> bool:
+def selected(item: Object, query: dict[str, str]) -> bool:
     """Whether an object is what labelSelector and fieldSelector ask for; only equality is known here."""
     labels = item["metadata"].get("labels") or {}
     for term in filter(None, query.get("labelSelector", "").split(",")):

@@ -54,10 +54,11 @@ class Fault:
 
 @dataclass
 class Pod:
-    """One pod of a function; ``begun`` is on the monotonic clock."""
+    """One pod of a function; ``begun`` is on the monotonic clock. With an ``url`` its calls are handed on there."""
 
     instance_id: str
     begun: float
+    url: str | None = None
 
 
 @dataclass
@@ -132,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _system(self, path: str, query: dict[str, str], body: bytes) -> tuple[int, str, dict[str, str]]:
         gateway = self.server
         if path == "/system/info":
-            return 200, json.dumps(gateway.info()), {}
+            return 200, json.dumps(gateway.info()), {"Content-Type": "application/json"}
         if path == "/system/logs":
             lines = [{"name": query.get("name"), "instance": "pod", "text": f"{line}\n"} for line in gateway.log]
             return 200, "".join(json.dumps(line) + "\n" for line in lines), {}
@@ -170,14 +171,14 @@ class _Handler(BaseHTTPRequestHandler):
                 break
         if pod is None:
             return 503, f"No endpoints available for: {name}.\n", proxy
-        if gateway.upstream:
-            return self._hand_on(f"/{rest}", body)
+        url = pod.url or gateway.upstream
+        if url:
+            return self._hand_on(url, f"/{rest}", body)
         return gateway.service(pod, f"/{rest}")
 
-    def _hand_on(self, path: str, body: bytes) -> tuple[int, str, dict[str, str]]:
-        url, query = urlsplit(self.server.upstream or ""), urlsplit(self.path).query
-        host, timeout = url.hostname or "", self.server.upstream_timeout
-        connection = http.client.HTTPConnection(host, url.port or 80, timeout=timeout)
+    def _hand_on(self, to: str, path: str, body: bytes) -> tuple[int, str, dict[str, str]]:
+        url, query = urlsplit(to), urlsplit(self.path).query
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=self.server.upstream_timeout)
         try:
             connection.request(self.command, path + (f"?{query}" if query else ""), body)
             reply = connection.getresponse()

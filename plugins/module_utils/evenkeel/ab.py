@@ -446,7 +446,7 @@ def _failure_reasons(
             f" {report.non_2xx}, wrong length {0 if load.variable_length else report.failed_length}),"
             f" {math.floor(allowed)} allowed"
         )
-    hidden = _hidden_failures(report, low, lengths)
+    hidden = _hidden_failures(report, low, lengths, load.variable_length)
     if hidden and hidden + bad > allowed:
         reasons.append(
             f"body_bytes: the bodies add up to {report.bytes_body} bytes, {low} answers of"
@@ -458,16 +458,19 @@ def _failure_reasons(
     return reasons
 
 
-def _hidden_failures(report: Report, succeeded: int, lengths: KnownLengths) -> int:
+def _hidden_failures(report: Report, succeeded: int, lengths: KnownLengths, variable_length: bool) -> int:
     """At least so many of the `succeeded` answers were empty, cut off or others, by the sum of their bodies.
 
     With a constant body every byte counts, unless failed requests brought bytes of their own: then only a lack does.
+    Where good answers may differ (-l), one that is longer than both probes is no fault before half a body is too much.
     With a varying one half a body must be lacking, since the probes need not have met the shortest.
     """
     pure = succeeded == report.complete
     if lengths.constant:
-        difference = report.bytes_body - succeeded * lengths.constant
-        return math.ceil((abs(difference) if pure else max(0, -difference)) / lengths.constant)
+        bodies = (report.bytes_body - succeeded * lengths.constant) / lengths.constant
+        if bodies < 0:
+            return math.ceil(-bodies)
+        return 0 if not pure else math.floor(bodies + 0.5) if variable_length else math.ceil(bodies)
     if lengths.least:
         return math.floor(max(0, succeeded * lengths.least - report.bytes_body) / lengths.least + 0.5)
     return 0

@@ -124,10 +124,10 @@ def request(
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; an empty one where there is none."""
+    """The JSON object in a body; an empty one where there is none, or one nested too deeply to be read."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

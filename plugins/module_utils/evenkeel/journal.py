@@ -15,7 +15,7 @@ from typing import Any
 from . import procfs
 from .clock import host_boot_id
 
-EVENTS = ("run_begun", "run_resumed", "step_begun", "step_done", "step_failed", "run_finished")
+EVENTS = ("run_begun", "run_resumed", "step_begun", "step_done", "step_failed", "run_closing", "run_finished")
 
 
 def utc_now() -> str:

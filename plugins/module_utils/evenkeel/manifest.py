@@ -37,6 +37,16 @@ def load(path: str) -> list[dict[str, Any]]:
         ) from error
 
 
+def missing_parents(path: str) -> list[dict[str, Any]]:
+    """Entries for the folders that do not exist above the manifest's own folder, the deepest one first."""
+    folder = os.path.dirname(os.path.dirname(path))
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append({"kind": "parent", "name": folder, "existed_before": False})
+        folder = os.path.dirname(folder)
+    return missing
+
+
 def with_entries(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """``known`` followed by those of ``wanted`` it lacks; one entry a role, kind and name, the first one stays.
 

@@ -10,6 +10,7 @@ import pytest
 from analysis import parity
 from analysis.run_store import read_run
 from analysis.schema import Arm
+from analysis.validity import of_parity
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_record
 
 STARTS = [f"b{block:02}-serverless-start" for block in range(1, 7)] + ["s01-serverless-train"]
@@ -93,6 +94,15 @@ def test_one_arm_has_nothing_to_compare(tmp_path: Path) -> None:
     checks = checked(SyntheticRun(arms=("server",)).write(tmp_path))
     assert {check.equal for check in checks.values()} == {None}
     assert parity.passed(list(checks.values())) is None
+
+
+def test_one_arm_that_changes_by_itself_is_unequal(tmp_path: Path) -> None:
+    folder = SyntheticRun(arms=("server",)).write(tmp_path)
+    change_record(folder, "b03-server-start", {(*EFFECTIVE, "queue_limit"): 5})
+    check = checked(folder)["queue limit"]
+    assert (check.equal, check.reason) == (False, "server changed it during the run")
+    (problem,) = of_parity([check])
+    assert problem.message == "queue limit: server [6, 5] (server changed it during the run)"
 
 
 def test_granted_cpus_are_the_smaller_of_affinity_and_quota(run_folder: Path) -> None:

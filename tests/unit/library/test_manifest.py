@@ -48,6 +48,18 @@ def test_check_mode_writes_nothing(run: Callable[..., dict[str, Any]], tmp_path:
     assert not (tmp_path / "m.json").exists()
 
 
+def test_folders_above_its_own_are_written_down_too(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    args = {"role": "r", "entries": [{"kind": "path", "name": "/x"}]}
+    path = tmp_path / "local" / "state" / "evenkeel" / "m.json"
+    made = run({**args, "path": str(path)})["entries"]
+    assert [(entry["kind"], entry["name"]) for entry in made] == [
+        ("parent", str(tmp_path / "local" / "state")),
+        ("parent", str(tmp_path / "local")),
+        ("path", "/x"),
+    ]
+    assert not run({**args, "path": str(path)})["changed"]
+
+
 def test_it_reads_without_entries(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     result = run({"path": str(tmp_path / "m.json")})
     assert (result["changed"], result["entries"]) == (False, [])

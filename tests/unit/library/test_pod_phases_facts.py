@@ -89,7 +89,7 @@ def start(
     def run(
         cluster: StandinCluster,
         *,
-        stop_after: float = 0.35,
+        stop_after: float = 0.25,
         settle: float = 5.0,
         started: Callable[[], None] = lambda: None,
         **given: Any,

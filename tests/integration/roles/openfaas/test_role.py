@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import platform
-import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,16 +87,6 @@ def gateway() -> Iterator[Answering]:
         yield running
 
 
-def chart(path: Path) -> Path:
-    """An archive that holds no more than the chart's name and version."""
-    content = b"apiVersion: v2\nname: openfaas\nversion: 15.0.6\n"
-    with tarfile.open(path, "w:gz") as packed:
-        member = tarfile.TarInfo("openfaas/Chart.yaml")
-        member.size = len(content)
-        packed.addfile(member, io.BytesIO(content))
-    return path
-
-
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -106,7 +94,7 @@ def sha256(path: Path) -> str:
 @pytest.fixture
 def variables(tmp_path: Path, state: Path, cluster: standin.StandinCluster, gateway: Answering) -> dict[str, Any]:
     """All that the role reads: stand-ins in the place of what it downloads, and of what it speaks to."""
-    program, archive = standin.install(tmp_path / "helm"), chart(tmp_path / "openfaas.tgz")
+    program, archive = standin.install(tmp_path / "helm"), standin.chart(tmp_path / "openfaas.tgz")
     return {
         "openfaas_accept_ce_licence": True,
         "openfaas_check_internet": False,

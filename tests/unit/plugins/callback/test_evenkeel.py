@@ -85,9 +85,10 @@ def test_a_run_that_fails_says_how_to_go_on(playbook: Path) -> None:
     assert f"ansible-playbook -i localhost, benchmark.yml -e resume={playbook.parent.name}" in shown
 
 
-def test_ctrl_c_says_what_was_left_and_how_to_go_on(playbook: Path) -> None:
+def interrupted(command: list[str], after: str) -> str:
+    """What a playbook shows that gets Ctrl-C half a second after it has shown a text."""
     process = subprocess.Popen(
-        write(playbook, RUN + WAIT),
+        command,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -98,11 +99,38 @@ def test_ctrl_c_says_what_was_left_and_how_to_go_on(playbook: Path) -> None:
     assert process.stdout is not None
     shown = ""
     deadline = time.monotonic() + 60
-    while "[1/1]" not in shown and time.monotonic() < deadline:
+    while after not in shown and time.monotonic() < deadline:
         shown += process.stdout.readline()
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     shown += process.communicate(timeout=30)[0]
     assert process.returncode != 0
+    return shown
+
+
+def test_ctrl_c_says_what_was_left_and_how_to_go_on(playbook: Path) -> None:
+    shown = interrupted([*write(playbook, RUN + WAIT), "--limit", "localhost"], "[1/1]")
     assert "The server arm may still be running" in shown
-    assert f"benchmark.yml -e resume={playbook.parent.name}" in shown
+    assert f"benchmark.yml --limit localhost -e resume={playbook.parent.name}" in shown
+    # A report has no hosts, and both arms are stopped.
+    assert f"report.yml -e run={playbook.parent.name}" in shown
+    assert "ansible-playbook -i localhost, stop.yml\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("event", "left"),
+    [
+        ("run_begun", "It had started no arm; those that ran before it are stopped"),
+        ("run_closing", "some may be stopped"),
+    ],
+)
+def test_ctrl_c_beside_the_trials(playbook: Path, event: str, left: str) -> None:
+    tasks = f'- name: Record\n  run_step: {{run_dir: "RUN_DIR", event: {event}, step: run}}\n'
+    assert left in interrupted(write(playbook, tasks + BOOKKEEPING + WAIT), "Do something")
+
+
+def test_ctrl_c_in_a_deployment_says_how_it_goes_on(playbook: Path) -> None:
+    shown = interrupted(write(playbook.with_name("site.yml"), BOOKKEEPING + WAIT), "Do something")
+    assert "site.yml was interrupted. What it made until then is written down." in shown
+    assert "to go on:              ansible-playbook -i localhost, site.yml" in shown
+    assert "interrupted" not in run(playbook.with_name("site.yml"), BOOKKEEPING)
