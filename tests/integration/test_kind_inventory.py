@@ -15,6 +15,8 @@ import os
 import platform
 import re
 import subprocess
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +60,18 @@ class Deployed:
         with urllib.request.urlopen(url + path, timeout=60) as answer:
             body: dict[str, Any] = json.load(answer)
             return body
+
+    def until_ready(self, arm: str, seconds: float = 180) -> None:
+        """Wait for an arm that trains."""
+        give_up = time.monotonic() + seconds
+        while True:
+            try:
+                assert self.ask(arm, "/ready?wait=20")["ready"]
+                return
+            except urllib.error.HTTPError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.2)
 
     @property
     def server_url(self) -> str:
@@ -202,7 +216,9 @@ def test_one_arm_alone(deployed: Deployed) -> None:
     run = run_json(deployed.toolkit.newest_run())
     assert (run["status"], run["valid"]) == ("one_arm", True)
     assert "VALID" in last_line(done)
-    assert deployed.ask("serverless", "/ready")["ready"] and deployed.ask("server", "/ready?wait=20")["ready"]
+    # What ran before runs again.
+    for arm in ("server", "serverless"):
+        deployed.until_ready(arm)
 
 
 def test_both_arms_can_be_stopped(deployed: Deployed) -> None:
@@ -210,6 +226,65 @@ def test_both_arms_can_be_stopped(deployed: Deployed) -> None:
     assert done.returncode == 0, done.stdout
     assert docker("container", "inspect", "--format", "{{.State.Running}}", f"{CLUSTER}-server") == "false"
     assert deployed.cluster.gateway.functions == {}
+
+
+def test_a_registry_that_is_down_is_named(deployed: Deployed) -> None:
+    there = f"localhost:{free_port()}"
+    done = deployed.toolkit.play(
+        "site",
+        "--tags",
+        "deploy",
+        "--limit",
+        "the-serverless",
+        platform_registry_push=there,
+        platform_registry_pull=there,
+    )
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 2
+    assert (
+        f"{there}/cifar-cnn:" in said and "could not be pushed" in said and "`function_registry` names another" in said
+    )
+
+
+def test_a_cluster_that_exists_already(deployed: Deployed, tmp_path: Path) -> None:
+    """inventory/cluster.yml's way: nothing is made in the cluster but the function with its secret."""
+    pull = deployed.cluster.gateway.sent("POST")[0]["image"].partition("/")[0]
+    here = deployed.toolkit.state
+    variables = deployed.toolkit.variables | {
+        "openfaas_install": False,
+        "kubeconfig": str(here / "kubeconfig"),
+        "kube_context": f"kind-{CLUSTER}",
+        "gateway_url": deployed.gateway_url,
+        "gateway_password_file": str(here / "gateway-password"),
+        "function_registry": pull,
+        "platform_registry_push": f"localhost:{deployed.toolkit.variables['kind_registry_port']}",
+    }
+    toolkit = Toolkit(tmp_path, variables, platform="kubernetes")
+    alone = ("--limit", "the-serverless")
+    before = set(deployed.cluster.objects)
+    done = toolkit.play("site", *alone)
+    assert done.returncode == 0, done.stdout
+    made_there = {path for path in set(deployed.cluster.objects) - before if "/events/" not in path}
+    assert {path.rpartition("/")[0].rpartition("/")[2] for path in made_there} <= {"pods", "secrets", "endpointslices"}
+    again = toolkit.play("site", *alone)
+    assert "changed=0" in again.stdout[again.stdout.index("PLAY RECAP") :], again.stdout
+
+    # A run that trains nothing takes the model out of the function's pod.
+    measured = toolkit.play("benchmark", *alone, **SHORT)
+    assert measured.returncode == 0, measured.stdout
+    run = run_json(toolkit.newest_run())
+    assert (run["status"], run["valid"]) == ("one_arm", True)
+    metrics = {metric["name"]: metric for metric in run["metrics"]}
+    assert metrics["ready_seconds"]["serverless"]["median"] > 0
+    # Its pods may run on another host, so that nothing here counts what they use.
+    assert metrics["busy_memory_bytes"]["serverless"]["median"] is None
+    assert "grant_unknown" in {caution["code"] for caution in run["warnings"]}
+
+    done = toolkit.play("reset", *alone)
+    assert done.returncode == 0, done.stdout
+    assert deployed.cluster.gateway.functions == {} and not toolkit.state.exists()
+    assert not any("cifar-cnn-service" in path for path in deployed.cluster.objects)
+    assert "openfaas/gateway" in deployed.cluster.named("Deployment")
 
 
 def test_a_reset_leaves_the_machine_as_it_was(deployed: Deployed, before: set[str]) -> None:

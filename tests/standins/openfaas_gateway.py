@@ -275,8 +275,12 @@ class StandinGateway(ThreadingHTTPServer):
         self.server_close()
 
     def sent(self, method: str) -> list[dict[str, Any]]:
-        """The bodies of the requests of one method."""
-        return [json.loads(body) for used, _, body, _ in self.requests if used == method]
+        """The bodies of the requests of one method to the gateway's own interface."""
+        return [
+            json.loads(body)
+            for used, target, body, _ in self.requests
+            if used == method and target.startswith("/system/")
+        ]
 
     def next_fault(self, method: str, path: str) -> Fault | None:
         """The first fault for such a request that is not used up; it counts down."""
