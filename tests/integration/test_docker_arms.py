@@ -19,6 +19,8 @@ from tests.integration import standin_images
 from tests.integration.debian_base import docker
 from tests.integration.toolkit import SHORT, Toolkit, last_line, run_json
 
+pytestmark = pytest.mark.alone
+
 GRANTED_BYTES = 4 << 30
 
 

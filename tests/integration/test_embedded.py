@@ -23,6 +23,8 @@ from PIL import Image
 
 from tests.integration.toolkit import ROOT, SHORT, Toolkit, last_line, run_json
 
+pytestmark = pytest.mark.alone
+
 ARCHIVE = Path(os.environ.get("EVENKEEL_CIFAR10_ARCHIVE", ROOT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"))
 IMAGES_A_CLASS = {"train": 200, "test": 100}
 

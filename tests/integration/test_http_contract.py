@@ -28,6 +28,8 @@ from cifar_cnn.datasets.prepared import prepare
 from evenkeel import http, procfs
 from PIL import Image
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 DATASET = {"train": 200, "test": 100, "classes": 4, "seed": 5}
 SETTINGS: dict[str, Any] = {

@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 from evenkeel import cgroup, counters, docker_engine, procfs, watch
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 IMAGE = "evenkeel-test-duty:latest"
 ENGINE_START_SECONDS = 30

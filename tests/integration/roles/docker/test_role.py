@@ -1,10 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The role docker: on this machine's own engine, on what only claims to be one, and on machines without any.
-
-The machines without an engine are throw-away containers of Debian, with and without systemd, that carry the packages to
-install with them. Nothing is installed on this machine.
-"""
+"""The role docker: on this machine's own engine, on what only claims to be one, and on machines without any."""
 
 from __future__ import annotations
 
@@ -13,102 +9,19 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.debian_base import build_network, docker, ensure_base_image, ensure_engine
+from tests.integration.debian_base import docker, ensure_base_image, ensure_engine
+from tests.integration.debian_machine import Host, listing, managed_machine, plain_machine
 from tests.standins.docker_info import StandinInfo
 
-ROOT = Path(__file__).resolve().parents[2]
-PLAYBOOK_SECONDS = 600
-# Of this test run alone: another one may use the same engine.
-MACHINE_IMAGE = f"evenkeel-test-machine-{os.getpid()}:latest"
-MACHINE_START_SECONDS = 60
 
-# Enough of a machine to be reached by Ansible; the packages of an engine only lie in the package manager's cache.
-DOCKERFILE = """
-FROM {base}
-COPY machine /usr/local/sbin/machine
-RUN rm -f /etc/apt/apt.conf.d/docker-clean /usr/sbin/policy-rc.d \\
- && apt-get update \\
- && apt-get install --yes --no-install-recommends systemd systemd-sysv dbus python3 sudo iproute2 procps \\
- && apt-get install --yes --no-install-recommends --download-only docker.io iptables ca-certificates acl \\
- && useradd --create-home --shell /bin/sh ops && echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops
-ENTRYPOINT ["/usr/local/sbin/machine"]
-"""
-# A container's view of the kernel is read-only in places where an engine or systemd must write.
-MACHINE = """#!/bin/sh
-set -e
-mount -o remount,rw /proc/sys
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-  mount -o remount,rw /sys/fs/cgroup
-else
-  for name in cpu cpuacct cpuset memory devices freezer blkio pids; do
-    umount /sys/fs/cgroup/$name
-    mount -t cgroup -o $name cgroup /sys/fs/cgroup/$name
-  done
-  umount /sys/fs/cgroup/systemd
-  mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-fi
-exec "$@"
-"""
-
-
-@dataclass
-class Host:
-    """A machine that the role is applied to: this one, or a container by its name."""
-
-    folder: Path
-    state: str
-    container: str | None = None
-    user: str = "root"
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def play(self, tasks: list[dict[str, Any]], *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Apply ``tasks`` with what every play of the toolkit knows of a host."""
-        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        remote = {
-            "ansible_connection": "community.docker.docker",
-            "ansible_host": self.container,
-            "ansible_user": self.user,
-            "ansible_python_interpreter": "/usr/bin/python3",
-        }
-        known = {
-            "arm": "server",
-            "evenkeel_state_dir": self.state,
-            "reset_packages": False,
-            "reset_images": False,
-            "settings_manifest": f"{self.state}/manifest.json",
-            "settings_project_dir": str(ROOT),
-        }
-        inventory = {"all": {"hosts": {"the-host": {**(remote if self.container else local), **known}}}}
-        play = {
-            "hosts": "all",
-            "gather_facts": False,
-            "tasks": [{"ansible.builtin.include_role": {"name": "machine"}}, *tasks],
-        }
-        (self.folder / "inventory.json").write_text(json.dumps(inventory))
-        (self.folder / "play.json").write_text(json.dumps([play]))
-        extra = ["-e", json.dumps(variables)] if variables else []
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        argv = [program, "-i", str(self.folder / "inventory.json"), *options, *extra, str(self.folder / "play.json")]
-        around = {name: value for name, value in os.environ.items() if name != "DOCKER_HOST"} | self.environment
-        return subprocess.run(
-            argv,
-            cwd=ROOT,
-            env=around | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_STDOUT_CALLBACK": "default"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=PLAYBOOK_SECONDS,
-        )
+class DockerHost(Host):
+    """A machine that the role is applied to."""
 
     def bring(self, *options: str, then: list[dict[str, Any]] | None = None, **variables: Any) -> dict[str, Any]:
         """The role, and the fact that it leaves."""
@@ -136,33 +49,21 @@ class Host:
         assert done.returncode == 2, done.stdout
         return " ".join(done.stdout.split())
 
-    def reset(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        return self.play([{"ansible.builtin.include_role": {"name": "reset"}}], *options, **variables)
 
-    def run(self, *argv: str, user: str | None = None) -> str:
-        assert self.container is not None
-        return docker("exec", "--user", user or "root", self.container, *argv)
-
-    def succeeds(self, *argv: str, user: str | None = None) -> bool:
-        assert self.container is not None
-        command = ["docker", "exec", "--user", user or "root", self.container, *argv]
-        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+@pytest.fixture
+def here(tmp_path: Path) -> DockerHost:
+    return DockerHost(tmp_path, str(tmp_path / "state"))
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Host:
-    return Host(tmp_path, str(tmp_path / "state"))
-
-
-@pytest.fixture
-def this_engine(here: Host) -> Host:
+def this_engine(here: DockerHost) -> DockerHost:
     ensure_engine()
     if host := os.environ.get("DOCKER_HOST"):
         here.environment["DOCKER_HOST"] = host
     return here
 
 
-def test_the_engine_that_is_there_is_used_and_nothing_is_made(this_engine: Host) -> None:
+def test_the_engine_that_is_there_is_used_and_nothing_is_made(this_engine: DockerHost) -> None:
     info = json.loads(docker("info", "--format", "{{json .}}"))
     for options in ((), ("--check",), ()):
         engine = this_engine.bring(*options)
@@ -179,7 +80,7 @@ def test_the_engine_that_is_there_is_used_and_nothing_is_made(this_engine: Host)
         assert not Path(this_engine.state).exists()
 
 
-def test_whether_privileged_containers_start_is_known_before_one_is_tried(this_engine: Host) -> None:
+def test_whether_privileged_containers_start_is_known_before_one_is_tried(this_engine: DockerHost) -> None:
     base = ensure_base_image()
     engine = this_engine.bring()
     argv = ["docker", "run", "--rm", "--privileged", "--network", "none", base, "/bin/true"]
@@ -188,7 +89,7 @@ def test_whether_privileged_containers_start_is_known_before_one_is_tried(this_e
     assert ("docker_source=upstream" in this_engine.said) is (tried.returncode != 0)
 
 
-def test_an_engine_of_another_origin_is_not_replaced(this_engine: Host) -> None:
+def test_an_engine_of_another_origin_is_not_replaced(this_engine: DockerHost) -> None:
     """This machine's engine came with at most one of the two packages."""
     of_debian = subprocess.run(["dpkg-query", "--show", "docker.io"], capture_output=True, check=False).returncode == 0
     source, package = ("upstream", "docker-ce") if of_debian else ("distribution", "docker.io")
@@ -198,14 +99,14 @@ def test_an_engine_of_another_origin_is_not_replaced(this_engine: Host) -> None:
     assert not Path(this_engine.state).exists()
 
 
-def test_the_engine_to_bring_is_the_machines_own(here: Host) -> None:
+def test_the_engine_to_bring_is_the_machines_own(here: DockerHost) -> None:
     here.environment["DOCKER_HOST"] = f"unix://{here.folder}/none.sock"
     said = here.refuse("--check")
     assert "docker_source=distribution brings the engine of the whole machine" in said
     assert "docker_source=present" in said
 
 
-def test_where_none_answers_it_says_what_to_do(here: Host) -> None:
+def test_where_none_answers_it_says_what_to_do(here: DockerHost) -> None:
     here.environment["DOCKER_HOST"] = f"unix://{here.folder}/none.sock"
     said = here.refuse(docker_source="present")
     assert f"No Docker engine answers at unix://{here.folder}/none.sock" in said
@@ -213,7 +114,7 @@ def test_where_none_answers_it_says_what_to_do(here: Host) -> None:
     assert "-e docker_source=distribution" in said
 
 
-def test_an_engine_on_another_machine_is_refused(here: Host) -> None:
+def test_an_engine_on_another_machine_is_refused(here: DockerHost) -> None:
     here.environment["DOCKER_HOST"] = "tcp://127.0.0.1:2375"
     said = here.refuse()
     assert "DOCKER_HOST=tcp://127.0.0.1:2375" in said and "not a unix socket" in said
@@ -233,7 +134,7 @@ def test_an_engine_on_another_machine_is_refused(here: Host) -> None:
     ],
 )
 def test_an_engine_that_will_not_do_is_refused(
-    here: Host, version: dict[str, Any], info: dict[str, Any], expected: str
+    here: DockerHost, version: dict[str, Any], info: dict[str, Any], expected: str
 ) -> None:
     ensure_engine()  # The docker command is there, and speaks to the stand-in.
     with StandinInfo(here.folder / "docker.sock", version, info) as engine:
@@ -241,68 +142,21 @@ def test_an_engine_that_will_not_do_is_refused(
         assert expected in here.refuse()
 
 
-def machine(name: str, *command: str) -> None:
-    """Start a container that is a machine, with the rights that an engine in it needs and no more."""
-    argv = ["run", "--detach", "--name", name, "--cgroupns", "private", "--security-opt", "seccomp=unconfined"]
-    argv += ["--security-opt", "apparmor=unconfined", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]
-    argv += ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--env", "container=docker"]
-    docker(*argv, MACHINE_IMAGE, *command)
-
-
-@pytest.fixture(scope="module")
-def machine_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    base = ensure_base_image()
-    folder = tmp_path_factory.mktemp("machine")
-    (folder / "Dockerfile").write_text(DOCKERFILE.format(base=base))
-    (folder / "machine").write_text(MACHINE)
-    (folder / "machine").chmod(0o755)
-    docker("build", *build_network(), "--tag", MACHINE_IMAGE, str(folder), timeout=900)
-    yield MACHINE_IMAGE
-    docker("image", "rm", "--force", MACHINE_IMAGE)
-
-
-def listing(host: Host) -> dict[str, list[str]]:
-    """What a deployment may have changed on a machine."""
-    commands = {
-        "packages": "dpkg-query --show --showformat '${Package} ${db:Status-Status}\\n'",
-        "groups": "cut -d : -f 1,4 /etc/group",
-        "files": "find /etc /var/lib -xdev -maxdepth 2 | grep -vE '^/var/lib/(apt|dpkg|systemd)'",
-        # Nobody waits for the dead where nothing manages services.
-        "processes": "ps -eo stat=,comm= | grep -v ^Z | grep -oE 'docker.*|containerd.*' || true",
-        "units": "find /etc/systemd/system -type l",
-    }
-    return {name: sorted(host.run("sh", "-c", command).splitlines()) for name, command in commands.items()}
-
-
 @pytest.fixture
-def plain(machine_image: str, tmp_path: Path) -> Iterator[Host]:
+def plain(tmp_path: Path) -> Iterator[DockerHost]:
     """A machine on which nothing manages services; Ansible comes as root."""
-    name = f"evenkeel-test-plain-{os.getpid()}"
-    try:
-        # bash waits for the dead, as an init does.
-        machine(name, "bash", "-c", "while :; do sleep 1; done")
-        yield Host(tmp_path, "/var/lib/evenkeel", name)
-    finally:
-        docker("rm", "--force", "--volumes", name)
+    with plain_machine() as name:
+        yield DockerHost(tmp_path, "/var/lib/evenkeel", name)
 
 
 @pytest.fixture
-def managed(machine_image: str, tmp_path: Path) -> Iterator[Host]:
+def managed(tmp_path: Path) -> Iterator[DockerHost]:
     """A machine with systemd; Ansible comes as a user with sudo."""
-    name = f"evenkeel-test-managed-{os.getpid()}"
-    try:
-        machine(name, "/sbin/init")
-        host = Host(tmp_path, "/home/ops/.local/state/evenkeel", name, "ops")
-        give_up = time.monotonic() + MACHINE_START_SECONDS
-        while not host.succeeds("sh", "-c", "systemctl is-system-running | grep -E 'running|degraded'"):
-            assert time.monotonic() < give_up, docker("logs", name)
-            time.sleep(0.5)
-        yield host
-    finally:
-        docker("rm", "--force", "--volumes", name)
+    with managed_machine() as name:
+        yield DockerHost(tmp_path, "/home/ops/.local/state/evenkeel", name, "ops")
 
 
-def test_the_distributions_engine_without_systemd(plain: Host) -> None:
+def test_the_distributions_engine_without_systemd(plain: DockerHost) -> None:
     before = listing(plain)
 
     rehearsed = plain.bring("--check")
@@ -341,7 +195,7 @@ def test_the_distributions_engine_without_systemd(plain: Host) -> None:
     assert plain.succeeds("docker", "info")
 
 
-def test_a_reset_with_packages_leaves_the_machine_as_it_was(plain: Host) -> None:
+def test_a_reset_with_packages_leaves_the_machine_as_it_was(plain: DockerHost) -> None:
     before = listing(plain)
     plain.bring()
     after = listing(plain)
@@ -354,7 +208,7 @@ def test_a_reset_with_packages_leaves_the_machine_as_it_was(plain: Host) -> None
     assert listing(plain) == before
 
 
-def test_a_reset_does_not_stop_an_engine_that_others_use(plain: Host) -> None:
+def test_a_reset_does_not_stop_an_engine_that_others_use(plain: DockerHost) -> None:
     plain.bring()
     plain.run("sh", "-c", "tar --create --file - --directory /bin true | docker import - not-ours:latest")
     plain.run("docker", "create", "--name", "not-ours", "not-ours:latest", "/true")
@@ -367,7 +221,7 @@ def test_a_reset_does_not_stop_an_engine_that_others_use(plain: Host) -> None:
     assert not plain.succeeds("docker", "info")
 
 
-def test_a_user_needs_no_new_login_where_systemd_keeps_the_engine(managed: Host) -> None:
+def test_a_user_needs_no_new_login_where_systemd_keeps_the_engine(managed: DockerHost) -> None:
     before = listing(managed)
     use = [{"ansible.builtin.command": {"argv": ["docker", "ps"]}, "changed_when": False}]
 
@@ -388,7 +242,7 @@ def test_a_user_needs_no_new_login_where_systemd_keeps_the_engine(managed: Host)
     assert listing(managed) == before
 
 
-def test_access_to_an_engine_that_was_there_is_given_only_on_request(managed: Host) -> None:
+def test_access_to_an_engine_that_was_there_is_given_only_on_request(managed: DockerHost) -> None:
     managed.run("sh", "-c", "apt-get install --yes --no-install-recommends docker.io iptables acl >/dev/null 2>&1")
     before = listing(managed)
     said = managed.refuse()
@@ -405,7 +259,7 @@ def test_access_to_an_engine_that_was_there_is_given_only_on_request(managed: Ho
     assert not managed.succeeds("docker", "ps", user="ops")
 
 
-def test_dockers_own_repository_is_not_named_twice(plain: Host) -> None:
+def test_dockers_own_repository_is_not_named_twice(plain: DockerHost) -> None:
     """apt refuses every source once two entries of one repository name different keys."""
     repository = "https://mirror.example/linux/debian bookworm stable"
     plain.run("sh", "-c", f"echo 'deb [signed-by=/etc/a.asc] {repository}' >/etc/apt/sources.list.d/docker.list")
@@ -419,7 +273,7 @@ def test_dockers_own_repository_is_not_named_twice(plain: Host) -> None:
     assert "sudo rm /etc/apt/sources.list.d/other.list" in said
 
 
-def test_a_key_that_is_not_dockers_is_not_trusted(plain: Host) -> None:
+def test_a_key_that_is_not_dockers_is_not_trusted(plain: DockerHost) -> None:
     plain.run("sh", "-c", "mkdir -p /etc/apt/keyrings && echo 'a key' >/etc/apt/keyrings/docker.asc")
     said = plain.refuse("--check", docker_source="upstream")
     assert "/etc/apt/keyrings/docker.asc on the-host is not Docker's key as it is known here" in said
