@@ -32,7 +32,7 @@ demo: ## from a bare machine to a verdict: deploy both arms here, measure them, 
 	@echo "  $(VENV)/               what ansible-playbook needs      $(call MEGABYTES,controller) MB to download, once"
 	@echo "  the state directory  the service's own environment    $(call MEGABYTES,service) MB to download, once (PyTorch)"
 	@echo "  apache2-utils, htop  where they are missing           (needs root or sudo)"
-	@echo "and then deploy two services on loopback and measure them for about three minutes."
+	@echo "and then deploy two services on loopback and measure them for about two and a half minutes."
 	@$(MAKE) --no-print-directory venv
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ansible-playbook site.yml -e profile=demo
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ansible-playbook benchmark.yml -e profile=demo

@@ -19,8 +19,9 @@ BUILDING = frozenset({"test_images.py", "test_kind_inventory.py"})
 """They take longest, and begin first."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of every test."""
+    """Name the group of every test, before a worker reads it."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group("images" if item.path.name in BUILDING else str(item.path)))
     items.sort(key=lambda item: item.path.name not in BUILDING)
