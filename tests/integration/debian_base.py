@@ -9,6 +9,7 @@ registry would have it by, so that a Dockerfile's `FROM` finds it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import os
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,14 @@ def docker(*arguments: str, timeout: float = 120, **options: Any) -> str:
     )
     assert completed.returncode == 0, f"docker {' '.join(arguments)}: {completed.stdout}{completed.stderr}"
     return completed.stdout.strip()
+
+
+@contextlib.contextmanager
+def _once(what: str) -> Iterator[None]:
+    """Two test runs on one machine make it one after the other: the second one finds what the first one made."""
+    with Path(tempfile.gettempdir(), f"evenkeel-{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def engine_answers() -> bool:
@@ -78,7 +88,9 @@ def ensure_engine() -> None:
         pytest.skip("no Docker engine is installed (docker and dockerd are not both on PATH)")
     if os.geteuid() != 0:
         pytest.skip("no Docker engine answers, and only root can start one")
-    _start_engine()
+    with _once("engine"):
+        if not engine_answers():
+            _start_engine()
 
 
 def _bootstrap(folder: Path) -> None:
@@ -110,9 +122,7 @@ def ensure_base_image() -> str:
     It stays afterwards: the next test run finds it. Skips the test, with the reason, where there can be none.
     """
     ensure_engine()
-    # Two test runs on one machine make it once.
-    with Path(tempfile.gettempdir(), "evenkeel-debian-base.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _once("debian-base"):
         if docker("image", "ls", "--quiet", BASE_IMAGE):
             return BASE_IMAGE
         if os.geteuid() != 0 or shutil.which("debootstrap") is None:
