@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m cifar_cnn`: prepare a data set, or train and save a model, without a service."""
+"""`python -m cifar_cnn`: prepare a data set, train and save a model, or score this machine, without a service."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def _options(text: str) -> Mapping[str, object]:
     return value
 
 
+def _at_least_1(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cifar_cnn", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -36,6 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train as service.json says and save the model beside it")
     train.add_argument("--service-dir", required=True, type=Path, metavar="DIR")
     train.add_argument("--data-dir", required=True, type=Path, metavar="DIR")
+    calibrate = commands.add_parser("calibrate", help="say how many images a second this machine trains and evaluates")
+    calibrate.add_argument(
+        "--threads", type=_at_least_1, metavar="N", help="threads that compute; by default as many as CPUs are granted"
+    )
     return parser
 
 
@@ -62,6 +72,13 @@ def _train(service_dir: Path, data_dir: Path) -> dict[str, object]:
     return {"model_sha256": train_and_save(service_dir, data_dir, _show_progress)}
 
 
+def _calibrate(threads: int | None) -> dict[str, object]:
+    from cifar_cnn.calibration import calibrate  # noqa: PLC0415
+    from cifar_cnn.resources import granted_cpus  # noqa: PLC0415
+
+    return calibrate(threads or granted_cpus())
+
+
 def _show_progress(done: int, total: int) -> None:
     if done % max(1, total // 20) == 0 or done == total:
         print(f"trained {done} of {total} batches", file=sys.stderr, flush=True)
@@ -73,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "prepare":
             result = _prepare(options.dataset, options.options, options.out)
+        elif options.command == "calibrate":
+            result = _calibrate(options.threads)
         else:
             result = _train(options.service_dir, options.data_dir)
     except ModelError as error:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cifar_cnn import calibration
 from cifar_cnn.__main__ import main
+from cifar_cnn.resources import granted_cpus
 
 
 def test_prepare_reports_and_is_idempotent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,3 +77,20 @@ def test_train_without_data_says_so(
 ) -> None:
     assert main(["train", "--service-dir", str(write_service()), "--data-dir", str(tmp_path / "none")]) == 2
     assert "no prepared data set in" in capsys.readouterr().err
+
+
+def test_calibrate_prints_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(calibration, "calibrate", lambda threads: asked.append(threads) or {"threads": threads})
+    assert main(["calibrate", "--threads", "3"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"threads": 3}
+    assert main(["calibrate"]) == 0
+    assert asked == [3, granted_cpus()]
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two", ""])
+def test_calibrate_needs_a_thread(threads: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", f"--threads={threads}"])
+    assert ended.value.code == 2
+    assert "expected a whole number of at least 1" in capsys.readouterr().err
