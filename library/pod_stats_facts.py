@@ -142,7 +142,10 @@ ansible_facts:
           type: str
           returned: always
         window:
-          description: Begin (first readings) and end of the watch on the monotonic clock, and what ended it.
+          description:
+            - Begin (first readings) and end of the watch on the monotonic clock, and what ended it.
+            - C(host_steal_seconds) of C(host_cpu_seconds), the CPU time of all CPUs of the host in that window, went to
+              other virtual machines; null where the kernel does not count it.
           type: dict
           returned: always
         window_seconds:

@@ -454,6 +454,21 @@ def host_cpu_seconds(proc_root: str = "/proc") -> tuple[float, float]:
     return (sum(ticks) - idle - io_wait - stolen) / TICKS_PER_SECOND, sum(ticks) / TICKS_PER_SECOND
 
 
+def host_steal_seconds(proc_root: str = "/proc") -> tuple[float | None, float | None]:
+    """(stolen, total) CPU seconds of the whole host since boot.
+
+    Stolen is the time in which a CPU of this virtual machine was ready to run and its host ran something else: the
+    eighth field of /proc/stat's first line, since Linux 2.6.11 (man 5 proc). It is None where the kernel does not count
+    it, and both are None where there is no such line.
+    """
+    fields = (_read_text(proc_root, "stat") or "").partition("\n")[0].split()
+    if len(fields) < 5 or fields[0] != "cpu" or not all(value.isdigit() for value in fields[1:]):
+        return None, None
+    ticks = [int(value) for value in fields[1:9]]
+    stolen = ticks[7] / TICKS_PER_SECOND if len(ticks) == 8 else None
+    return stolen, sum(ticks) / TICKS_PER_SECOND
+
+
 def command_line(pid: int, proc_root: str = "/proc") -> str:
     """The process's arguments joined by spaces; empty where it has none or has ended."""
     text = _read_text(proc_root, str(pid), "cmdline") or ""

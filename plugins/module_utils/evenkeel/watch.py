@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from . import async_job
+from . import async_job, procfs
 from .clock import Deadline, monotonic
 
 # Counters are read this often between two frames.
@@ -92,12 +92,14 @@ class Watch:
         self.began_monotonic_seconds = monotonic()
         self.ready_monotonic_seconds: float | None = None
         self.ended_by: str | None = None
+        self._host_at_ready: tuple[float | None, float | None] = (None, None)
 
     def ready(self) -> None:
         """Say that what is watched is seen from now on: the duration runs from here, and the ready file is made."""
         if self.ready_monotonic_seconds is not None:
             return
         self.ready_monotonic_seconds = monotonic()
+        self._host_at_ready = procfs.host_steal_seconds()
         if self._ready_file is not None:
             with open(self._ready_file, "w", encoding="utf-8"):
                 pass
@@ -125,11 +127,21 @@ class Watch:
         return self.ended_by is not None
 
     def window(self) -> dict[str, Any]:
-        """``{start_monotonic_seconds, end_monotonic_seconds, ended_by}``: from ready until now."""
+        """``{start_monotonic_seconds, end_monotonic_seconds, ended_by}`` and the host's CPU time, from ready until now.
+
+        ``host_steal_seconds`` of ``host_cpu_seconds``, all CPUs and what they did together, went to other virtual
+        machines in the window; either is None where the kernel does not count it, or the watch was never ready.
+        """
+        stolen, total = (
+            None if before is None or after is None else after - before
+            for before, after in zip(self._host_at_ready, procfs.host_steal_seconds())
+        )
         return {
             "start_monotonic_seconds": self.ready_monotonic_seconds,
             "end_monotonic_seconds": monotonic(),
             "ended_by": self.ended_by,
+            "host_steal_seconds": stolen,
+            "host_cpu_seconds": total,
         }
 
 

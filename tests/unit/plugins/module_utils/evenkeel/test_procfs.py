@@ -383,6 +383,36 @@ def test_host_busy_time_leaves_out_idle_waiting_and_stolen_time(tmp_path: Path) 
     assert (busy, total) == (pytest.approx(163 * TICK), pytest.approx(2063 * TICK))
 
 
+@pytest.mark.parametrize(
+    ("line", "stolen", "total"),
+    [
+        ("cpu  100 20 30 1000 500 6 7 400 50 0", 400, 2063),
+        ("cpu  100 20 30 1000 500 6 7 0", 0, 1663),
+        ("cpu  100 20 30 1000 500 6 7", None, 1663),
+        ("cpu  100 20 30 1000", None, 1150),
+    ],
+)
+def test_steal_is_the_eighth_field_and_absent_is_not_0(
+    tmp_path: Path, line: str, stolen: int | None, total: int
+) -> None:
+    (tmp_path / "stat").write_text(f"{line}\ncpu0 1 1 1 1\n")
+    found = procfs.host_steal_seconds(str(tmp_path))
+    assert found == (None if stolen is None else pytest.approx(stolen * TICK), pytest.approx(total * TICK))
+
+
+@pytest.mark.parametrize("text", [None, "", "intr 1 2 3 4 5\n", "cpu 1 2\n", "cpu 1 2 3 x 5 6 7 8\n"])
+def test_steal_of_an_unknown_kernel_is_not_known(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "stat").write_text(text)
+    assert procfs.host_steal_seconds(str(tmp_path)) == (None, None)
+
+
+def test_this_hosts_steal_is_part_of_its_time() -> None:
+    stolen, total = procfs.host_steal_seconds()
+    assert total is not None and total > 0
+    assert stolen is None or 0 <= stolen < total
+
+
 def test_host_figures_of_an_unknown_kernel_are_refused(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 5 kB\n")
     (tmp_path / "stat").write_text("cpu 1 2 3\n")

@@ -107,6 +107,28 @@ def test_the_deadline_ends_the_watch_whatever_happens(tmp_path: Path) -> None:
     assert one.window()["ended_by"] == "deadline"
 
 
+def test_the_window_has_the_hosts_steal_from_ready_until_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([(5.0, 100.0), (5.5, 110.0), (6.0, 120.0)])
+    monkeypatch.setattr(watch.procfs, "host_steal_seconds", lambda: next(readings))
+    one = watch.Watch(options(duration_seconds=5.0))
+    one.ready()
+    one.ready()
+    found = one.window()
+    assert (found["host_steal_seconds"], found["host_cpu_seconds"]) == (0.5, 10.0)
+    assert one.window()["host_steal_seconds"] == 1.0
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_steal_that_is_not_counted_is_null(monkeypatch: pytest.MonkeyPatch, ready: bool) -> None:
+    monkeypatch.setattr(watch.procfs, "host_steal_seconds", lambda: (None, 100.0) if ready else (1.0, 100.0))
+    one = watch.Watch(options(duration_seconds=5.0))
+    if ready:
+        one.ready()
+    found = one.window()
+    assert found["host_steal_seconds"] is None
+    assert found["host_cpu_seconds"] == (0.0 if ready else None)
+
+
 def facts(frames: int) -> dict[str, Any]:
     return {
         "htop": {
