@@ -110,6 +110,12 @@ options:
   artifact_dir:
     description: A folder for C(ab.txt) (ab's stdout) and C(ab.csv) (its C(-e) file). Files of these names are replaced.
     type: path
+  connects:
+    description:
+      - How many TCP connections to open and close, one after the other, before anything is sent. Each takes one round
+        trip of the network. Nothing is done with 0.
+    type: int
+    default: 0
   ab_path:
     description: The program, a name on the search path or a path.
     type: str
@@ -250,6 +256,11 @@ ansible_facts:
             - What the two probes tell of the body's length, C(constant) where both bodies are equal, and the C(least).
             - Needed to compute the other figures again from the artifacts.
           type: dict
+        connect_seconds:
+          description:
+            - Over O(connects) connections from this host, C(n) that were made, C(min) and C(p50) of their times (null
+              below 5), and the C(reason) why one could not be made. Null without O(connects).
+          type: dict
         probes:
           description: C(before) and C(after), each with C(seconds), C(status), C(bytes) and C(answer).
           type: dict
@@ -270,6 +281,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.evenkeel import ab, ab_load, files
+
+MOST_CONNECTS = 1000
 
 ARGUMENT_SPEC = {
     "url": {"type": "str", "required": True},
@@ -293,6 +306,7 @@ ARGUMENT_SPEC = {
     "ready_deadline_seconds": {"type": "float", "default": 60.0},
     "stop_file": {"type": "path"},
     "artifact_dir": {"type": "path"},
+    "connects": {"type": "int", "default": 0},
     "ab_path": {"type": "str", "default": "ab"},
 }
 
@@ -315,6 +329,8 @@ def planned_load(params: dict[str, Any]) -> ab.Load:
     for name in ("deadline_seconds", "ready_deadline_seconds", "at_least_seconds"):
         if params[name] is not None and not 0 < params[name] < float("inf"):
             raise ab.InvalidLoad(f"{name} is {params[name]}: a positive number of seconds is needed")
+    if not 0 <= params["connects"] <= MOST_CONNECTS:
+        raise ab.InvalidLoad(f"connects is {params['connects']}: from 0 to {MOST_CONNECTS} connections are opened")
     if params["at_least_seconds"] is not None and params["at_most_requests"] < params["requests"]:
         raise ab.InvalidLoad(
             f"at_most_requests is {params['at_most_requests']} and requests, the fewest, {params['requests']}"
@@ -365,6 +381,7 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
         ready_files=params["ready_file"],
         ready_deadline_seconds=params["ready_deadline_seconds"],
         deadline_seconds=params["deadline_seconds"],
+        connects=params["connects"],
     )
     facts, outputs = ab_load.run_load(ab_load.Probing(load, body, params["expect"]), surroundings, sizing)
     result = {"ansible_facts": {"ab_benchmark": facts}, "report": outputs["stdout"], "csv": outputs["csv"]}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from . import ab, http
+from . import ab, http, round_trip
 from .ab_report import parse_version
 from .clock import Deadline, host_boot_id, monotonic, wall_clock_offset
 from .expectation import mismatches, parse_answer
@@ -55,7 +55,8 @@ class Sizing:
 class Surroundings:
     """What a trial needs beside the load: ab, folders, and the marks of those who watch it.
 
-    `work_dir` is a folder of the trial's own; `artifact_dir`, where there is one, gets ab's stdout and CSV.
+    `work_dir` is a folder of the trial's own; `artifact_dir`, where there is one, gets ab's stdout and CSV. `connects`
+    connections are opened and closed before anything is sent, to know the network.
     """
 
     ab_path: str
@@ -64,6 +65,7 @@ class Surroundings:
     ready_files: Sequence[str] = ()
     ready_deadline_seconds: float = 60.0
     deadline_seconds: float | None = None
+    connects: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def run_load(
     Raises LoadFailed where there is nothing to give facts about: a watcher that never got ready, an ab that refuses its
     command line, a folder that cannot be written.
     """
+    connected = round_trip.connect_seconds(probing.load.url, surroundings.connects) if surroundings.connects else None
     before = send_probe(probing)
     reasons = [] if before.problem is None else [f"{before.problem} (before the load)"]
     sized = None
@@ -170,6 +173,7 @@ def run_load(
         "wall_seconds": run.ended.wall_seconds if run else None,
         "censored": ab.censored(load, run.ended, measured) if run else ab.NONE_CENSORED,
         "first_request_seconds": None if before.good_body() is None else round(before.seconds, 6),
+        "connect_seconds": connected,
         "body_lengths": asdict(lengths),
         "probes": {"before": before.facts(), "after": after.facts() if after else None},
         "sizing": sized,
