@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import cold, parity, watched
+from analysis import burst_credits, calibration, cold, parity, steal, watched
 from analysis.figures import lookup, number_at, percent
 from analysis.run_store import WATCHERS, RunFolder
 from analysis.schema import Arm, Caution, Kind, Part
@@ -245,6 +245,45 @@ def _grant_unknown(run: RunFolder) -> Iterator[Remark]:
         )
 
 
+def _steal(run: RunFolder) -> Iterator[Remark]:
+    shares = steal.stolen(run)
+    passed = [one for one in shares if one.share > steal.MOST_SHARE]
+    worst = steal.worst(passed)
+    if worst is not None:
+        others = f"; {len(passed)} of {len(shares)} trials passed it" if len(passed) > 1 else ""
+        yield Remark(
+            Caution.STEAL,
+            f"{steal.sentence(worst.share, worst.trial, worst.arm)}{others}. What is stolen is missing to the service: "
+            "repeat the run, or measure on a machine whose CPUs are not shared.",
+        )
+
+
+def _credits(run: RunFolder) -> Iterator[Remark]:
+    for arm, described in sorted(run.plan["arms"].items()):
+        found = burst_credits.of_arm(run, described["host"])
+        if found is not None and found["ran_out"]:
+            yield Remark(
+                Caution.CREDITS_RAN_OUT,
+                f"{burst_credits.sentence(found, arm)}. Without credits an instance in standard mode is slowed down to "
+                "its baseline; in unlimited mode it goes on, at a charge. Let credits accrue before a run, or take an "
+                "instance that is not burstable.",
+            )
+
+
+def _calibration_drift(run: RunFolder) -> Iterator[Remark]:
+    for arm, described in sorted(run.plan["arms"].items()):
+        found = calibration.of_arm(run, described["host"])
+        drifts = calibration.drifts(found) if found is not None else {}
+        if drifts:
+            said = " and ".join(calibration.drift_text(half, drift) for half, drift in drifts.items())
+            yield Remark(
+                Caution.CALIBRATION_DRIFT,
+                f"The {arm} arm's machine {described['host']} was not as fast after the run as before it ({said}), by "
+                f"more than {percent(calibration.MOST_DRIFT)}: its clock rate, its neighbours or its credits changed "
+                "meanwhile.",
+            )
+
+
 _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _standins,
     _base,
@@ -259,4 +298,7 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _not_cold,
     _pods_changed,
     _grant_unknown,
+    _steal,
+    _credits,
+    _calibration_drift,
 )

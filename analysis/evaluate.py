@@ -10,7 +10,19 @@ from typing import Any, NamedTuple
 
 from evenkeel.counters import Figure
 
-from analysis import base_run, cautions, cold, normalise, parity, rebuild, resources, validity, verdict, watched
+from analysis import (
+    base_run,
+    cautions,
+    cold,
+    machines,
+    normalise,
+    parity,
+    rebuild,
+    resources,
+    validity,
+    verdict,
+    watched,
+)
 from analysis.errors import RunUnreadable
 from analysis.figures import ABSENT, lookup, summary
 from analysis.metrics import BY_NAME, REGISTRY, Metric, Role, role_of
@@ -141,6 +153,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "not_measured": [{"name": name, "reason": reason} for name, reason in _not_measured(run)],
         "study": normalise.study(),
         "normalisation": normalise.normalisation(cpus.get(Arm.SERVER), cpus.get(Arm.SERVERLESS)),
+        "machines": machines.machines(run),
         "files": [{"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in run.files],
         "provenance": {
             "toolkit": run.plan["toolkit"],

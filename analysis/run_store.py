@@ -60,7 +60,11 @@ class RawFile:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What one run left on disk. ``records`` and ``unreadable`` are keyed by trial id, ``hosts`` by host name."""
+    """What one run left on disk.
+
+    ``records`` and ``unreadable`` are keyed by trial id, ``hosts`` by host name; ``calibrations`` and ``credits``,
+    which only some runs have, by host name and then ``before`` or ``after``.
+    """
 
     path: Path
     plan: Mapping[str, Any]
@@ -69,6 +73,8 @@ class RunFolder:
     unreadable: Mapping[str, str]
     journal: tuple[Mapping[str, Any], ...]
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    calibrations: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    credits: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     files: tuple[RawFile, ...] = ()
 
     def raw_text(self, name: str) -> str | None:
@@ -116,6 +122,8 @@ def read_run(folder: Path) -> RunFolder:
             path.name.removeprefix("host-").removesuffix(".json"): _read_object(path)
             for path in sorted(folder.glob("raw/host-*.json"))
         },
+        calibrations=_of_machines(folder, "calibration"),
+        credits=_of_machines(folder, "credits"),
         files=tuple(_raw_files(folder)),
     )
 
@@ -218,6 +226,16 @@ def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:
         if name in facts and lists.is_file():
             facts[name] = merge_long_lists(facts[name], _read_object(lists))
     return {**record, "facts": facts}
+
+
+def _of_machines(folder: Path, what: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read ``raw/<what>-<host>-<before or after>.json``, by host and edge."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted(folder.glob(f"raw/{what}-*.json")):
+        host, _, edge = path.stem.removeprefix(f"{what}-").rpartition("-")
+        if host and edge in ("before", "after"):
+            found.setdefault(host, {})[edge] = _read_object(path)
+    return found
 
 
 def _read_object(path: Path) -> dict[str, Any]:

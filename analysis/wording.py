@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis import burst_credits, steal
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Status, Verdict
@@ -206,6 +207,20 @@ def primary(run: Run) -> Mapping[str, Any]:
     return next(metric for metric in run["metrics"] if metric["primary"])
 
 
+def of_the_machines(run: Run) -> list[str]:
+    """Say where a machine did not give what it has while it was measured: the verdict is read with that in mind."""
+    arms: Mapping[str, Mapping[str, Any]] = run.get("machines", {}).get("arms", {})
+    passed = [(arm, found["steal"]) for arm, found in arms.items() if found["steal"]["passed"]]
+    said = []
+    if passed:
+        arm, worst = max(passed, key=lambda one: one[1]["max"])
+        said.append(f"{steal.sentence(worst['max'], worst['max_trial'], arm)}.")
+    for arm, found in arms.items():
+        if found["credits"] is not None and found["credits"]["ran_out"]:
+            said.append(f"{burst_credits.sentence(found['credits'], arm)}.")
+    return said
+
+
 def opening(run: Run) -> Sequence[str]:
     """Give the sentences every report begins with."""
     status, pairing = status_sentence(run), pairing_sentence(run)
@@ -214,4 +229,5 @@ def opening(run: Run) -> Sequence[str]:
         *([pairing] if pairing else []),
         *([status] if status else []),
         *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
+        *of_the_machines(run),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis import cluster_phases, verdict, wording
+from analysis import calibration, cluster_phases, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
 from analysis.schema import Kind
@@ -360,6 +360,97 @@ def _value(found: Any) -> str:
     return json.dumps(found, sort_keys=True, ensure_ascii=False)
 
 
+def _machines(run: Run) -> Iterator[Section]:
+    """Show what the machines under the arms were like while they were measured."""
+    arms: Mapping[str, Mapping[str, Any]] = run["machines"]["arms"]
+    rows = [
+        ("Host", *(found["host"] for found in arms.values())),
+        ("Steal, of the host's CPU time", *(_steal(found["steal"]) for found in arms.values())),
+        ("From the client to the service", *(_round_trip(found["round_trip"]) for found in arms.values())),
+    ]
+    paragraphs = [
+        "Steal is CPU time that went to other virtual machines, over each watcher's own window. From the client to the "
+        "service is the time of one TCP connection, taken before each load."
+    ]
+    if any(found["calibration"] is not None for found in arms.values()):
+        rows += [
+            (f"CPU score, {half}", *(_score(found["calibration"], half) for found in arms.values()))
+            for half in calibration.HALVES
+        ]
+        paragraphs.append(_of_scores(run))
+    if any(found["credits"] is not None for found in arms.values()):
+        rows.append(("CPU credits (EC2)", *(_credits(found["credits"]) for found in arms.values())))
+        paragraphs.append(
+            "CPU credits are CloudWatch's, by data points of five minutes; one credit is a minute of one whole vCPU."
+        )
+    headers = ("Fact", *(arm.capitalize() for arm in arms))
+    yield Section(
+        "machines",
+        "The machines",
+        tuple(paragraphs),
+        tables=(Table("What the machines were like during the run", headers, tuple(rows)),),
+    )
+
+
+def _not_measured(reason: str | None) -> str:
+    return f"{wording.NOT_MEASURED}: {reason}" if reason else wording.NOT_MEASURED
+
+
+def _steal(found: Mapping[str, Any]) -> str:
+    if not found["n"]:
+        return _not_measured(found["reason"])
+    return (
+        f"median {percent(found['median'], 1)}, at most {percent(found['max'], 1)} ({found['max_trial']}), "
+        f"{found['n']} trials"
+    )
+
+
+def _round_trip(found: Mapping[str, Any]) -> str:
+    if found["loopback"]:
+        return "loopback"
+    if found["min_seconds"] is None:
+        return _not_measured(found["reason"])
+    return (
+        f"best {wording.quantity(found['min_seconds'], 's')}, median {wording.quantity(found['p50_seconds'], 's')} of "
+        f"{found['n']} connections"
+    )
+
+
+def _score(found: Mapping[str, Any] | None, half: str) -> str:
+    if found is None:
+        return _not_measured("it was not calibrated")
+    if found["score"][half] is None:
+        return _not_measured(found["reason"])
+    said = f"{wording.quantity(found['score'][half], 'images/s')} with {found['threads']} threads"
+    if found["drift"][half] is None:
+        return f"{said}; {found['reason']}"
+    return f"{said}, {found['drift'][half] * 100:+.1f} % from before the run to after it"
+
+
+def _of_scores(run: Run) -> str:
+    ratios = run["machines"]["calibration_ratio"]
+    known = [f"{half} {wording.ratio(ratios[half])}" for half in calibration.HALVES if ratios[half] is not None]
+    said = f"Serverless / server of the CPU scores: {', '.join(known)}. " if known else ""
+    return (
+        "The CPU score is how many images a second the machine trains and evaluates by itself, with no service, before "
+        f"and after the run. {said}No figure of this report is scaled by it. The study's factor of "
+        f"{run['study']['factor']}, below, is another thing: {run['study']['factor_is']}."
+    )
+
+
+def _credits(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "no EC2 instance"
+    if found["balance_min"] is None:
+        return _not_measured(found["reason"])
+    said = f"{found['balance_begin']:g} before, least {found['balance_min']:g}, {found['balance_end']:g} at the end"
+    if found["usage"] is not None:
+        said += f"; {found['usage']:g} used"
+    if found["surplus_max"]:
+        said += f"; surplus up to {found['surplus_max']:g}"
+    return said if found["complete"] else f"{said}; the data points do not reach the end of the run"
+
+
 def _study(run: Run) -> Iterator[Section]:
     study = run["study"]
     rows = tuple(
@@ -484,6 +575,7 @@ _SECTIONS = (
     _cold_starts,
     _blocks,
     _parity,
+    _machines,
     _study,
     _method,
     _what,

@@ -123,6 +123,9 @@ class Caution(StrEnum):
     NOT_COLD = "not_cold"
     PODS_CHANGED = "pods_changed"
     GRANT_UNKNOWN = "grant_unknown"
+    STEAL = "steal"
+    CREDITS_RAN_OUT = "credits_ran_out"
+    CALIBRATION_DRIFT = "calibration_drift"
 
 
 # The platforms of an arm whose starts a cluster proves to be cold, and whose resources are told apart.

@@ -24,9 +24,12 @@ from tests.unit.fixtures.runs.generator import (
     SyntheticRun,
     ab_csv,
     ab_text,
+    calibrated,
     change_json,
     change_plan,
     change_record,
+    credited,
+    write_json,
 )
 
 LOAD, START, IDLE = "b02-serverless-load", "b02-serverless-start", "i01-serverless-idle"
@@ -379,6 +382,9 @@ GARBAGE = (None, -1, 1e308, "x", [], {}, [[1, 2]], True, float("nan"))
 @pytest.mark.parametrize("seed", range(4))
 def test_garbage_in_a_record_never_ends_in_a_traceback(tmp_path: Path, seed: int, platforms: dict[str, str]) -> None:
     folder = SyntheticRun(blocks=1, platforms=platforms).write(tmp_path)
+    for edge in ("before", "after"):
+        write_json(folder / "raw" / f"calibration-local-{edge}.json", calibrated(1000))
+        write_json(folder / "raw" / f"credits-local-{edge}.json", credited([50, 40]))
     chance = random.Random(seed)
     for _ in range(12):
         path = chance.choice(sorted((folder / "raw").glob("*-*.json")))

@@ -101,6 +101,7 @@ def test_the_order_of_the_sections(evaluated: Make) -> None:
         "Not measured",
         "Every pair",
         "Equal ground",
+        "The machines",
         "The study this toolkit starts from",
         "Method and limits",
         "The run",
