@@ -40,7 +40,7 @@ options:
     description: How long a sort of trial takes where none was done yet, for the time to go.
     type: dict
   message:
-    description: Why a step failed.
+    description: Why a step failed; with O(event=reported), what is shown at once.
     type: str
   closing:
     description: What came of the run, for a person; the callback plugin prints it after the recap.
@@ -65,7 +65,7 @@ done:
   type: list
   elements: str
 progress:
-  description: Where the run is, for a person.
-  returned: at the begin of a trial
+  description: Where the run is, or what it waits for, for a person.
+  returned: at the begin of a trial, and where something is reported
   type: str
 """

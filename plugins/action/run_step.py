@@ -106,6 +106,8 @@ class ActionModule(ActionBase):
         if arguments["closing"]:
             result["closing"] = arguments["closing"]
         if arguments["event"] == "reported":
+            if arguments["message"]:
+                result["progress"], result["run"] = arguments["message"], {"id": Path(arguments["run_dir"]).name}
             return
         if arguments["event"] == "alone":
             check_alone(Path(arguments["run_dir"]))

@@ -119,6 +119,17 @@ class TestGoodLoad:
         assert 0 < facts["client"]["cpu_seconds"] < facts["wall_seconds"] * os.cpu_count()  # type: ignore[operator]
         assert facts["probes"]["before"]["answer"] == GOOD_ANSWER
 
+    def test_the_network_is_timed_where_it_is_asked_for(self, run: Callable[..., dict[str, Any]]) -> None:
+        with http_server(always(Reply())) as server:
+            asked = facts_of(run(server, requests=4, connects=6))
+            requests = len(server.received)
+            silent = facts_of(run(server, requests=4))
+        assert asked["valid"]
+        assert (asked["connect_seconds"]["n"], asked["connect_seconds"]["reason"]) == (6, None)
+        assert 0 < asked["connect_seconds"]["min"] <= asked["connect_seconds"]["p50"] < 1
+        assert requests == 6, "a connection alone is no request"
+        assert silent["connect_seconds"] is None
+
     def test_samples_are_the_csvs(self, run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
         with http_server(lambda number: Reply(delay_seconds=0.01 * (number % 5))) as server:
             facts = facts_of(run(server, requests=20, artifact_dir=str(tmp_path)))
@@ -412,6 +423,7 @@ class TestOptions:
             ({"deadline_seconds": 0}, "deadline_seconds is 0.0"),
             ({"deadline_seconds": "inf"}, "deadline_seconds is inf"),
             ({"deadline_seconds": "nan"}, "deadline_seconds is nan"),
+            ({"connects": -1}, "connects is -1: from 0 to 1000 connections are opened"),
             ({"ready_deadline_seconds": -1}, "ready_deadline_seconds is -1"),
             ({"at_least_seconds": -1}, "at_least_seconds is -1"),
             ({"at_least_seconds": 1, "requests": 200}, "at_most_requests is 100 and requests, the fewest, 200"),

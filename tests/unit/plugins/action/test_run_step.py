@@ -108,6 +108,8 @@ def test_check_mode_writes_nothing(act: Callable[..., dict[str, Any]], folder: P
 
 def test_a_report_leaves_the_journal_alone(act: Callable[..., dict[str, Any]], folder: Path) -> None:
     assert act("reported", closing="VALID")["closing"] == "VALID"
+    said = act("reported", message="Waiting for CloudWatch")
+    assert (said["progress"], said["run"]) == ("Waiting for CloudWatch", {"id": folder.name})
     assert not (folder / "journal.jsonl").exists()
 
 
