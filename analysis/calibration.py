@@ -31,9 +31,9 @@ def of_arm(run: RunFolder, host: str) -> dict[str, Any] | None:
     if not records:
         return None
     edges: dict[str, Scores | None] = {edge: _scores(records.get(edge)) for edge in EDGES}
-    threads = next((found for edge in EDGES if isinstance(found := lookup(records.get(edge), "threads"), int)), None)
+    threads = next((found for edge in EDGES if (found := number_at(records.get(edge), "threads").value)), None)
     return {
-        "threads": threads,
+        "threads": None if threads is None else round(threads),
         **edges,
         "score": {half: _mean([_of(edges[edge], half) for edge in EDGES]) for half in HALVES},
         "drift": {half: _drift(_of(edges["before"], half), _of(edges["after"], half)) for half in HALVES},

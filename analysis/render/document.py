@@ -423,7 +423,7 @@ def _score(found: Mapping[str, Any] | None, half: str) -> str:
         return _not_measured(found["reason"])
     said = f"{wording.quantity(found['score'][half], 'images/s')} with {found['threads']} threads"
     if found["drift"][half] is None:
-        return f"{said}; {found['reason']}"
+        return f"{said}; {found['reason'] or 'its drift is not known'}"
     return f"{said}, {found['drift'][half] * 100:+.1f} % from before the run to after it"
 
 

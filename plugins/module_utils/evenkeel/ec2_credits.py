@@ -76,7 +76,7 @@ def asked_window(start: float, end: float) -> tuple[int, int]:
 
 
 def covers_end(points: Points, end: float) -> bool:
-    """Whether the newest balance is of the period that ``end`` lies in, or of the one just before it."""
+    """Whether the newest balance is of the period that ``end`` lies in, or that is over just then."""
     balance = points.get(BALANCE) or []
     return bool(balance) and max(moment for moment, _ in balance) + PERIOD_SECONDS >= end
 
