@@ -138,7 +138,16 @@ def _watcher_failed(run: RunFolder) -> Iterator[Remark]:
 
 
 def _shared_cpus(run: RunFolder) -> Iterator[Remark]:
-    if any(trial.kind is Kind.LOAD and trial.host == trial.load_host for trial in run.trials):
+    loads = [trial for trial in run.trials if trial.kind is Kind.LOAD]
+    shared = {trial.arm for trial in loads if trial.host == trial.load_host}
+    elsewhere = {trial.arm for trial in loads} - shared
+    if shared and elsewhere:
+        yield Remark(
+            Caution.CLIENT_SHARES_CPUS,
+            f"The {' and '.join(shared)} arm's load generator ran on that arm's own host and shared its CPUs with the "
+            f"service; the {' and '.join(elsewhere)} arm's ran on another machine, with a network between.",
+        )
+    elif shared:
         yield Remark(
             Caution.CLIENT_SHARES_CPUS,
             "The load generator and the watchers ran on the service's own host and shared its CPUs, in both arms "

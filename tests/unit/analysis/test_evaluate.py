@@ -273,6 +273,33 @@ def test_a_machine_that_was_busy_is_remarked_on_once(run_folder: Path) -> None:
     assert remark.startswith("local and other kept 0.9 of 2 CPUs busy")
 
 
+@pytest.mark.parametrize(
+    ("remote", "said"),
+    [
+        ((), "shared its CPUs, in both arms alike; no network lies between."),
+        (("server",), "the server arm's ran on another machine, with a network between."),
+        (("server", "serverless"), None),
+    ],
+)
+def test_a_client_that_shares_the_services_cpus_is_told_by_arm(
+    run_folder: Path, remote: tuple[str, ...], said: str | None
+) -> None:
+    def move(plan: dict[str, Any]) -> None:
+        for arm in remote:
+            plan["arms"][arm]["load_host"] = "client"
+            for trial in plan["trials"]:
+                if trial["arm"] == arm:
+                    trial["load_host"] = "client"
+
+    change_plan(run_folder, move)
+    found = [
+        caution["message"]
+        for caution in evaluate(read_run(run_folder))["warnings"]
+        if caution["code"] == Caution.CLIENT_SHARES_CPUS
+    ]
+    assert [message.endswith(str(said)) for message in found] == ([] if said is None else [True])
+
+
 def test_stand_ins_are_said_in_every_report(run_folder: Path) -> None:
     plan = json.loads((run_folder / "plan.json").read_text("utf-8"))
     plan["arms"]["serverless"]["standins"] = ["watchdog stand-in"]
