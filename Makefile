@@ -47,7 +47,7 @@ $(VENV)/.complete: requirements/tools.txt requirements/controller.txt
 test: $(DEV)/.complete ## set up what the tests need, and run all of them
 	@tests/install_tools
 	$(DEV)/bin/pytest --numprocesses 4 --dist worksteal tests/unit
-	$(DEV)/bin/pytest --numprocesses 2 --dist loadgroup -m "not alone" tests/integration
+	$(DEV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not alone" tests/integration
 	$(DEV)/bin/pytest -m alone tests/integration
 
 lint: $(DEV)/.complete ## ansible-lint, yamllint, ruff and mypy

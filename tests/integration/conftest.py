@@ -10,20 +10,36 @@ build may be about to use.
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.integration.debian_base import ensure_engine
 
-BUILDING = frozenset({"test_images.py", "test_kind_inventory.py"})
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+BUILDING = ("test_images.py", "test_kind_inventory.py")
 """They take longest, and begin first."""
+
+
+class Scheduling(LoadFileScheduling):
+    """A file's tests on one worker, and all files that build images on the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path: str = super()._split_scope(nodeid)
+        return "images" if path.endswith(BUILDING) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Any:
+    """Schedule by the above; --dist says only that tests are spread at all."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group of every test, before a worker reads it."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("images" if item.path.name in BUILDING else str(item.path)))
+    """Put what takes longest first."""
     items.sort(key=lambda item: item.path.name not in BUILDING)
 
 
