@@ -27,6 +27,7 @@ options:
       kind:
         description:
           - V(path) for a file or folder, V(package) for a distribution package, V(process) for a daemon.
+          - V(user) is a system user, V(unit) a unit of the machine's systemd.
           - V(container), V(image), V(network) and V(volume) are the Docker engine's; V(cluster) is a KinD cluster.
           - V(sysctl) is a kernel setting. It always exists; its value is kept as C(previous).
           - V(release), V(namespace), V(secret) and V(function) are a cluster's, told from others by their names alone.
@@ -37,6 +38,8 @@ options:
           - path
           - package
           - process
+          - user
+          - unit
           - container
           - image
           - network
@@ -79,16 +82,19 @@ entries:
 """
 
 import os
+import pwd
 from shutil import which
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.evenkeel import manifest
 
 KINDS = (
-    *("path", "package", "process"),
+    *("path", "package", "process", "user", "unit"),
     *("container", "image", "network", "volume", "cluster"),
     *("sysctl", "release", "namespace", "secret", "function"),
 )
+
+UNITS = "/etc/systemd/system"
 
 
 def succeeds(module, argv):
@@ -100,8 +106,10 @@ def succeeds(module, argv):
 def exists(module, entry):
     """Whether the thing an entry names is there now."""
     kind, name = entry["kind"], entry["name"]
-    if kind in ("path", "process"):
-        return os.path.lexists(name)
+    if kind in ("path", "process", "unit"):
+        return os.path.lexists(os.path.join(UNITS, name) if kind == "unit" else name)
+    if kind == "user":
+        return any(user.pw_name == name for user in pwd.getpwall())
     if kind == "package":
         return succeeds(module, ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", name]) == "installed"
     if kind in ("container", "image", "network", "volume"):

@@ -7,6 +7,7 @@ The target needs Python's standard library only, the terminal emulator is the co
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,6 +100,12 @@ class ActionModule(ActionBase):
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return answer
 
+    def _write(self, path: str, content: bytes) -> None:
+        """Lays a file on the target with the rights of the task, which may be another user's than the connection's."""
+        written = self._low_level_execute_command(f"cat >{shlex.quote(path)}", in_data=content)
+        if written["rc"] != 0:
+            raise AnsibleActionFail(f"the recorded screens cannot be written to {path}: {written['stderr'].strip()}")
+
     def _facts(self, recording: Mapping[str, Any]) -> dict[str, Any]:
         try:
             facts = htop_facts.facts(recording, draw(recording))
@@ -111,6 +118,6 @@ class ActionModule(ActionBase):
         answer: dict[str, Any] = {"changed": False, "ansible_facts": {"htop": facts}}
         if content is not None:
             path = self._connection._shell.join_path(directory, ARTIFACT_NAME)
-            self._transfer_data(path, content)
+            self._write(path, content)
             answer["artifacts"] = [watch.describe_artifact(path, content)]
         return answer

@@ -494,21 +494,41 @@ def _open_sockets(pid: int, proc_root: str) -> Iterator[str]:
             continue
 
 
-def listening_pid(port: int, proc_root: str = "/proc") -> int | None:
-    """The process that listens on a TCP port of this network namespace; of several that share it, the oldest.
+def hides_descriptors(pid: int, proc_root: str = "/proc") -> bool:
+    """Whether this process may not see what a process has open, as root may not without CAP_SYS_PTRACE; proc(5)."""
+    directory = os.path.join(proc_root, str(pid), "fd")
+    for descriptor in _numeric_entries(directory):
+        try:
+            os.readlink(os.path.join(directory, str(descriptor)))
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        return False
+    return not os.access(directory, os.R_OK)
 
-    None where nobody listens, or where the listener's descriptors may not be read.
+
+def listening_pids(port: int, proc_root: str = "/proc") -> list[int]:
+    """The processes that listen on a TCP port of this network namespace, the oldest first.
+
+    Several share a socket where one has it from another: a worker from its master, a service from systemd. Empty where
+    nobody listens, or where the listener's descriptors may not be read.
     """
     wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port, proc_root)}
     if not wanted:
-        return None
+        return []
     owners = [
         found
         for pid in _numeric_entries(proc_root)
         for found in [status(pid, proc_root)]
         if found and not wanted.isdisjoint(_open_sockets(pid, proc_root))
     ]
-    return min(owners, key=lambda owner: (owner.start_ticks, owner.pid)).pid if owners else None
+    return [owner.pid for owner in sorted(owners, key=lambda owner: (owner.start_ticks, owner.pid))]
+
+
+def listening_pid(port: int, proc_root: str = "/proc") -> int | None:
+    """The oldest of the processes that listen on a TCP port, None where there is none."""
+    return next(iter(listening_pids(port, proc_root)), None)
 
 
 def describe(pids: Iterable[int], proc_root: str = "/proc") -> list[dict[str, Any]]:

@@ -646,10 +646,12 @@ def _listener_problems(plan: Plan, root_pid: int, startup: Mapping[str, Any]) ->
         if set(procfs.in_namespaces(inner)) & set(procfs.process_tree([root_pid])):
             return []
         return [f"process_unknown: process {inner} answers, and container {plan.container} has none of this id"]
-    owner = procfs.listening_pid(_port(plan))
-    if owner is None or owner in procfs.process_tree([root_pid]):
+    owners = procfs.listening_pids(_port(plan))
+    service = procfs.process_tree([root_pid])
+    # systemd keeps the socket that it hands to a service, and is the older one of both.
+    if not owners or not set(owners).isdisjoint(service) or any(procfs.hides_descriptors(pid) for pid in service):
         return []
-    listener = f"pid {owner} ({procfs.command_line(owner)})"
+    listener = f"pid {owners[0]} ({procfs.command_line(owners[0])})"
     return [f"process_unknown: port {_port(plan)} belongs to {listener}, which is no child of process {root_pid}"]
 
 
@@ -692,6 +694,10 @@ def measure(plan: Plan) -> dict[str, Any]:
             log_tail=log_tail(plan, log_offset),
             next_step="read the log's tail",
         ) from gone
+    except StartupFailed as failed:
+        # A start command that fails says less than the service's own log.
+        failed.details.setdefault("log_tail", log_tail(plan, log_offset))
+        raise
     finally:
         command.kill()
 

@@ -36,10 +36,13 @@ def test_what_was_there_is_marked(run: Callable[..., dict[str, Any]], tmp_path: 
     entries = [
         {"kind": "path", "name": str(tmp_path)},
         {"kind": "package", "name": "base-files"},
+        {"kind": "user", "name": "root"},
         {"kind": "package", "name": "no-such"},
+        {"kind": "user", "name": "no-such"},
+        {"kind": "unit", "name": "no-such.service"},
     ]
     result = run({"path": str(tmp_path / "m.json"), "role": "r", "entries": entries})
-    assert [entry["existed_before"] for entry in result["entries"]] == [True, True, False]
+    assert [entry["existed_before"] for entry in result["entries"]] == [True, True, True, False, False, False]
 
 
 def test_check_mode_writes_nothing(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

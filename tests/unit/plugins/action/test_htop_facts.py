@@ -57,7 +57,16 @@ def act(plugin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., di
         action._connection = SimpleNamespace(has_native_async=False, _shell=shell)
         action._execute_module = answers
         action._remove_tmp_path = lambda path: None
-        action._transfer_data = lambda path, data: (files if files is not None else {}).update({path: data})
+
+        def execute(command: str, in_data: bytes) -> dict[str, Any]:
+            """The remote command with the task's rights: cat >PATH."""
+            path = command.removeprefix("cat >")
+            if path.startswith("/full"):
+                return {"rc": 1, "stderr": "cat: write error: No space left on device\n"}
+            (files if files is not None else {}).update({path: in_data})
+            return {"rc": 0, "stderr": ""}
+
+        action._low_level_execute_command = execute
         monkeypatch.setattr(plugin.ActionBase, "run", lambda self, tmp, task_vars: {})
         result: dict[str, Any] = action.run(task_vars={})
         return result
@@ -156,6 +165,14 @@ def test_long_lists_go_to_the_target(act: Callable[..., dict[str, Any]], monkeyp
     short = result["ansible_facts"]["htop"]
     assert short["frames"] is None
     assert watch.merge_long_lists(short, json.loads(files["/trial/htop.frames.json"])) == whole
+
+
+def test_a_target_that_takes_no_file_is_named(
+    act: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MOST_VALUES_IN_FACTS", 50)
+    result = act({"recording": {"recording": RECORDING}, "artifact_dir": "/full"}, Answers())
+    assert refused(result, "written to /full/htop.frames.json: cat: write error: No space left")
 
 
 def test_missing_pyte_names_the_command(

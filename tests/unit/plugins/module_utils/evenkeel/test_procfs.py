@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start real processes that are ended, with all they started, after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(*argv: str) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen(argv, start_new_session=True))
+    def run(*argv: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(argv, start_new_session=True, pass_fds=pass_fds))
         return started[-1]
 
     yield run
@@ -433,6 +433,26 @@ def test_the_listener_of_a_port_is_found(family: socket.AddressFamily) -> None:
         listener.listen()
         assert procfs.listening_pid(port) == os.getpid()
     assert procfs.listening_pid(port) is None
+
+
+def test_a_socket_handed_on_has_two_listeners(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """As systemd's and its service's: the one that opened it is the older one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        heir = start("sleep", "30", pass_fds=[listener.fileno()])
+        assert procfs.listening_pids(port) == [os.getpid(), heir.pid]
+        assert procfs.listening_pid(port) == os.getpid()
+    assert procfs.listening_pids(port) == [heir.pid]
+
+
+def test_what_a_process_has_open_may_be_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not procfs.hides_descriptors(os.getpid())
+
+    def refuse(path: str) -> str:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "readlink", refuse)
+    assert procfs.hides_descriptors(os.getpid())
 
 
 def test_the_command_line_is_readable(start: Callable[..., subprocess.Popen[bytes]]) -> None:
