@@ -83,6 +83,10 @@ def pinned(path: Path) -> dict[str, Any]:
     return {"amd64": {"url": f"https://a.example/{path.name}", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}}
 
 
+# Other tests may run beside this one.
+MACHINES_OF_TESTS = re.compile(r"(container|image) evenkeel-test-(machine|managed|plain|ssh)-")
+
+
 def made() -> set[str]:
     """What is on this machine that a deployment may leave."""
     lists = {
@@ -92,7 +96,8 @@ def made() -> set[str]:
         "image": ("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"),
     }
     files = {f"file {SYSCTL_FILE}"} if SYSCTL_FILE.exists() else set()
-    return files | {f"{what} {name}" for what, argv in lists.items() for name in docker(*argv).splitlines()}
+    found = {f"{what} {name}" for what, argv in lists.items() for name in docker(*argv).splitlines()}
+    return files | {one for one in found if not MACHINES_OF_TESTS.search(one)}
 
 
 @pytest.fixture(scope="module")
