@@ -31,7 +31,8 @@ options:
           - V(container), V(image), V(network) and V(volume) are the Docker engine's; V(cluster) is a KinD cluster.
           - V(sysctl) is a kernel setting. It always exists; its value is kept as C(previous).
           - V(release), V(namespace), V(secret) and V(function) are a cluster's, told from others by their names alone.
-            Their roles look for what was there before, and write down only what was not.
+            V(instance), V(key_pair) and V(security_group) are a cloud's. Their roles look for what was there before,
+            and write down only what was not.
         type: str
         required: true
         choices:
@@ -50,6 +51,9 @@ options:
           - namespace
           - secret
           - function
+          - instance
+          - key_pair
+          - security_group
       name:
         description: The path, the process's pid file, or the name of the thing.
         type: str
@@ -92,6 +96,7 @@ KINDS = (
     *("path", "package", "process", "user", "unit"),
     *("container", "image", "network", "volume", "cluster"),
     *("sysctl", "release", "namespace", "secret", "function"),
+    *("instance", "key_pair", "security_group"),
 )
 
 UNITS = "/etc/systemd/system"

@@ -93,6 +93,7 @@ def test_imports_run_one_way(name: str) -> None:
 # These speak to a cluster or a cloud, which the controller does; its environment has the clients.
 OF_THE_CONTROLLER = {
     "library/ec2_credits_facts.py": {"boto3", "botocore"},
+    "plugins/module_utils/evenkeel/ec2_client.py": {"boto3", "botocore"},
     "library/pod_phases_facts.py": {"kubernetes", "urllib3", "yaml"},
     "library/pod_stats_facts.py": {"kubernetes", "urllib3", "yaml"},
 }
