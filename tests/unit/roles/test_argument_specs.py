@@ -12,6 +12,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+# Roles that the settings do not reach: report.yml has no hosts, and a host that is to be made is not there yet.
+PUBLIC = {("report", "run"), ("report", "results_dir"), ("ec2_host", "ssh_host_key_policy")}
+PUBLIC_PREFIX = {"ec2_host": "ec2_"}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -29,12 +32,12 @@ def test_specs_are_the_defaults(role: str) -> None:
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "settings"])
 def test_a_roles_variables_bear_its_name(role: str) -> None:
-    """The public ones are those of settings; report.yml, which has no hosts, takes two of that kind itself."""
+    """The public ones are those of settings; roles that run before it, or without hosts, have such ones themselves."""
     names = [*read(ROOT / "roles" / role / "defaults" / "main.yml"), *read(ROOT / "roles" / role / "vars" / "main.yml")]
     assert [
         name
         for name in names
-        if not name.startswith(f"{role}_") and (role, name) not in {("report", "run"), ("report", "results_dir")}
+        if not name.startswith((f"{role}_", PUBLIC_PREFIX.get(role, f"{role}_"))) and (role, name) not in PUBLIC
     ] == []
 
 
