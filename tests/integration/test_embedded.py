@@ -267,6 +267,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a fraction too large": ("benchmark", {"max_error_rate": 1.5}, "max_error_rate=1.5: give a number from 0"),
     "a full disk": ("site", {"preflight_free_gib_installed": 900000}, "Make room there, or choose another place"),
     "an old Python": ("site", {"preflight_python_at_least": "9.9"}, "is too old for the service"),
+    "another architecture": ("site", {"preflight_architectures": ["s390x"]}, "PyTorch is published for s390x alone"),
     "a missing folder": ("site", IMAGE_FOLDER | {"dataset_options": {"folder": "/nonexistent"}}, "/nonexistent"),
     "data not prepared": (
         "benchmark",
