@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from analysis.run_store import PlannedTrial
 from analysis.schema import Arm, Kind
 
 EXACT = "exact"
+OF_BOTH = "exact, of the packages that both arms have"
 # What a difference makes a wrong answer; every other condition is the ground that the arms stand on.
 ANSWERS = ("accuracy", "accuracy before a load", "accuracy after a load", "correct answers")
 EFFECTIVE_CORES_TOLERANCE = 0.10
@@ -112,6 +114,8 @@ CONDITIONS = (
     _Condition(ANSWERS[3], Kind.START, _startup("answer", "correct")),
     _Condition("test images", Kind.START, _startup("answer", "total")),
     _Condition("Python", Kind.START, _effective("python")),
+    # The same version of another packager or compiler is another interpreter. Earlier services did not say it.
+    _Condition("Python build", Kind.START, _effective("python_build"), only_where_measured=True),
     _Condition("package versions", Kind.START, _effective("packages")),
     _Condition("requests of a load", Kind.LOAD, _option_of_ab("-n")),
     _Condition("concurrency of a load", Kind.LOAD, _option_of_ab("-c")),
@@ -126,6 +130,8 @@ def checks(records: Iterable[Record]) -> list[Check]:
     hidden = any(is_out_of_sight(facts) for trial, facts in counted if trial.kind is Kind.START)
     conditions = [condition for condition in CONDITIONS if not (hidden and condition.of_process)]
     done = [check for condition in conditions if (check := _exact(condition, counted)) is not None]
+    if (installed := _installed(counted)) is not None:
+        done.append(installed)
     return done if hidden else [*done, _effective_cores(counted)]
 
 
@@ -186,6 +192,59 @@ def _exact(condition: _Condition, counted: Sequence[tuple[PlannedTrial, Mapping[
         reason="one arm only" if alone else reason,
         recorded=all(values.values()),
     )
+
+
+def _installed(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> Check | None:
+    """Compare the versions of all packages that both services found installed; None where no service said any.
+
+    An image has what made it as well, such as pip; what one arm alone has is named, and is no difference.
+    """
+    read = _effective("installed")
+    arms = _arms(counted)
+    values = {
+        arm: _distinct(read(facts) for trial, facts in counted if trial.arm == arm and trial.kind is Kind.START)
+        for arm in arms
+    }
+    if not any(values.values()):
+        return None
+    alone = len(arms) < len(Arm)
+    reason = next(
+        (f"{arm.value} changed it during the run" for arm, found in values.items() if len(found) > 1),
+        next((f"not recorded for {arm.value}" for arm, found in values.items() if not found), None),
+    )
+    found = {arm: each[0] for arm, each in values.items() if each}
+    common = sorted(set.intersection(*(set(versions) for versions in found.values())))
+    if reason is None and not alone:
+        reason = _other_versions(common, found)
+    shown = {arm: _of_packages(versions, common) for arm, versions in found.items()}
+    return Check(
+        name="installed packages",
+        server=shown.get(Arm.SERVER),
+        serverless=shown.get(Arm.SERVERLESS),
+        equal=None if alone and reason is None else reason is None,
+        tolerance=OF_BOTH,
+        reason="one arm only" if alone and reason is None else reason,
+        recorded=all(values.values()),
+    )
+
+
+def _other_versions(common: Sequence[str], found: Mapping[Arm, Mapping[str, str]]) -> str | None:
+    """Name the packages of both arms whose versions differ; None where all are the same."""
+    server, serverless = found[Arm.SERVER], found[Arm.SERVERLESS]
+    differ = [f"{name} {server[name]} / {serverless[name]}" for name in common if server[name] != serverless[name]]
+    if not common:
+        return "the arms have no package in common"
+    return f"server / serverless: {', '.join(differ)}" if differ else None
+
+
+def _of_packages(versions: Mapping[str, str], common: Sequence[str]) -> dict[str, Any]:
+    lines = "".join(f"{name}=={versions[name]}\n" for name in common)
+    more = {name: version for name, version in sorted(versions.items()) if name not in common}
+    return {
+        "packages": len(common),
+        "sha256": hashlib.sha256(lines.encode()).hexdigest(),
+        **({"only here": more} if more else {}),
+    }
 
 
 def _effective_cores(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> Check:

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cifar_cnn import installed
 from cifar_cnn.compute import ComputeThread
 from cifar_cnn.errors import (
     DamagedImageError,
@@ -298,7 +299,9 @@ class Service:
                     "dataset_sha256": settings.dataset_sha256 if settings else None,
                     "model_sha256": classifier.model_sha256 if classifier else None,
                     "python": platform.python_version(),
+                    "python_build": installed.build(),
                     "packages": {name: metadata.version(name) for name in _PACKAGES},
+                    "installed": installed.packages(),
                     "pid": os.getpid(),
                 },
             },

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def checked(folder: Path) -> dict[str, parity.Check]:
 
 def test_equal_ground_passes_every_check(run_folder: Path) -> None:
     checks = checked(run_folder)
-    assert len(checks) == 25
+    assert len(checks) == 27
     assert {name for name, check in checks.items() if not check.equal} == set()
     assert parity.passed(list(checks.values())) is True
 
@@ -48,7 +49,14 @@ UNEQUAL: list[tuple[str, list[str], tuple[str, ...], Any]] = [
     ("correct answers", STARTS, ("service_startup", "answer", "correct"), 339),
     ("test images", STARTS, ("service_startup", "answer", "total"), 100),
     ("Python", STARTS, (*EFFECTIVE, "python"), "3.12.1"),
+    (
+        "Python build",
+        STARTS,
+        (*EFFECTIVE, "python_build"),
+        "CPython 3.11.9 | packaged by conda-forge | (main) [GCC 14]",
+    ),
     ("package versions", STARTS, (*EFFECTIVE, "packages"), {"torch": "2.14.0"}),
+    ("installed packages", STARTS, (*EFFECTIVE, "installed"), {"flask": "3.1.1", "numpy": "2.3.0", "torch": "2.15.0"}),
     ("effective cores of one evaluation", STARTS, ("service_startup", "evaluation", "cpu_cores"), 1.70),
     ("accuracy before a load", LOADS, ("ab_benchmark", "probes", "before", "answer", "accuracy"), 0.9),
     ("accuracy after a load", LOADS, ("ab_benchmark", "probes", "after", "answer", "accuracy"), 0.9),
@@ -74,6 +82,59 @@ def test_effective_cores_within_a_tenth_are_equal(run_folder: Path) -> None:
     for trial in STARTS:
         change_record(run_folder, trial, {("service_startup", "evaluation", "cpu_cores"): 1.93 * 1.09})
     assert checked(run_folder)["effective cores of one evaluation"].equal is True
+
+
+INSTALLED = {"flask": "3.1.2", "numpy": "2.3.0", "torch": "2.15.0"}
+
+
+def test_other_versions_are_named_and_what_one_arm_alone_has_is_no_difference(run_folder: Path) -> None:
+    for trial in STARTS:
+        change_record(run_folder, trial, {(*EFFECTIVE, "installed"): INSTALLED | {"pip": "25.3"}})
+    check = checked(run_folder)["installed packages"]
+    assert (check.equal, check.reason) == (True, None)
+    assert check.serverless == check.server | {"only here": {"pip": "25.3"}}
+    assert check.server["packages"] == 3 and len(check.server["sha256"]) == 64
+    for trial in STARTS:
+        change_record(run_folder, trial, {(*EFFECTIVE, "installed"): INSTALLED | {"flask": "3.0", "numpy": "2.2"}})
+    check = checked(run_folder)["installed packages"]
+    assert (check.equal, check.reason) == (False, "server / serverless: flask 3.1.2 / 3.0, numpy 2.3.0 / 2.2")
+    for trial in STARTS:
+        change_record(run_folder, trial, {(*EFFECTIVE, "installed"): {"pip": "25.3"}})
+    check = checked(run_folder)["installed packages"]
+    assert (check.equal, check.reason) == (False, "the arms have no package in common")
+
+
+def test_what_an_arm_cannot_tell_of_its_packages_is_not_equal(run_folder: Path) -> None:
+    effective = {"python": "3.11.9", "packages": {"torch": "2.15.0", "numpy": "2.3.0"}}
+    for trial in STARTS:
+        change_record(run_folder, trial, {EFFECTIVE: effective})
+    checks = checked(run_folder)
+    for name in ("installed packages", "Python build"):
+        assert (checks[name].equal, checks[name].reason) == (False, "not recorded for serverless")
+        assert not checks[name].recorded
+    assert checks["installed packages"].serverless is None
+    assert checks["Python"].equal is True
+
+
+def test_where_no_service_told_it_as_in_runs_of_earlier_versions_it_is_not_asked(run_folder: Path) -> None:
+    for path in sorted((run_folder / "raw").glob("*-*-*.json")):
+        if path.stem.endswith(("-start", "-train")):
+            record = json.loads(path.read_text())
+            del record["facts"]["service_startup"]["startup"]["effective"]["installed"]
+            del record["facts"]["service_startup"]["startup"]["effective"]["python_build"]
+            path.write_text(json.dumps(record))
+    checks = checked(run_folder)
+    assert not {"installed packages", "Python build"} & set(checks)
+    assert parity.passed(list(checks.values())) is True
+
+
+def test_packages_that_change_during_a_run_are_unequal_also_in_a_run_of_one_arm(tmp_path: Path) -> None:
+    folder = SyntheticRun(arms=("server",)).write(tmp_path)
+    check = checked(folder)["installed packages"]
+    assert (check.equal, check.reason) == (None, "one arm only")
+    change_record(folder, "b03-server-start", {(*EFFECTIVE, "installed"): INSTALLED | {"flask": "3.0"}})
+    check = checked(folder)["installed packages"]
+    assert (check.equal, check.reason) == (False, "server changed it during the run")
 
 
 def test_no_limit_on_both_arms_is_equal_and_an_absent_one_is_not(run_folder: Path) -> None:

@@ -273,7 +273,10 @@ def test_the_startup_report(ready: Service, settings: Settings) -> None:
         assert phase["begin_seconds"] <= phase["end_seconds"] == following["begin_seconds"]
     assert report["phases"][-1]["end_seconds"] is None
     effective = report["effective"]
-    assert set(effective.pop("packages")) == {"numpy", "pillow", "torch"}
+    versions = effective.pop("packages")
+    assert set(versions) == {"numpy", "pillow", "torch"}
+    assert versions.items() <= effective.pop("installed").items()
+    assert effective.pop("python_build").startswith(f"CPython {sys.version.split()[0]} ")
     assert effective == {
         "request_threads": 8,
         "compute_threads": 2,
