@@ -11,8 +11,9 @@ One thing a line, tab separated and sorted: its kind, its address or name, its c
 Read from the roles' variables: a mapping with a `url` is a download, and a variable whose name is `image` or `images`,
 or ends so, holds images; and from the Dockerfiles' ARGs whose names end in _IMAGE. Of a mapping by version, only the
 version that the role's own variables choose is listed. A download without a checksum, of whatever version, is an error,
-and nothing is listed. Not listed: distribution packages, what `go install` builds instead of a download, and what the
-function's other template, python3-http-debian, is made from.
+and nothing is listed. Not listed: distribution packages, what `go install` builds instead of a download, what Conda
+takes from its channel (conda-forge, checked against the channel's own index), and what the function's other template,
+python3-http-debian, is made from.
 """
 
 from __future__ import annotations

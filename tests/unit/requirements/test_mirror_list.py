@@ -129,6 +129,11 @@ def test_the_projects_own_list_is_whole() -> None:
     assert listed[chart["url"]] == f"sha256:{chart['sha256']}"
     assert listed["ghcr.io/openfaas/gateway:0.27.13"] == "-"
     assert int(listed["service.txt"].split()[0]) > 20
+    conda = yaml.safe_load((ROOT / "roles/miniconda/vars/main.yml").read_text())["miniconda_installers"]
+    for version, downloads in conda.items():
+        for download in downloads.values():
+            wanted = f"sha256:{download['sha256']}" if version == "Miniforge3-25.3.1-0" else None
+            assert listed.get(download["url"]) == wanted
 
 
 def test_a_missing_checksum_ends_the_command(
