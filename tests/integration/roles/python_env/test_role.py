@@ -126,8 +126,12 @@ def test_the_manager_can_be_switched_and_its_version_bumped(
     again = play(ROLE, RETIRE, **conda)
     assert (again.ok, again.changed) == (True, 0), again.text
 
+    noted = (state / "envs" / "installed.json").stat().st_ctime_ns
     done = play(ROLE, RETIRE, **bumped)
     assert done.ok and not former.exists(), done.text
+    # What is installed is the same, and a service that was started before is out of date all the same.
+    assert installed(state) == record | {"manager": "miniconda"}
+    assert (state / "envs" / "installed.json").stat().st_ctime_ns > noted
     (newer,) = state.glob("miniconda-*")
     assert newer.name == f"miniconda-{NEWER}-python-{PYTHON}"
     assert says(state, "sys.base_prefix") == str(newer / "envs" / "python")
