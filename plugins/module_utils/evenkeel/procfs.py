@@ -171,8 +171,12 @@ def _pid_from_file(pid_file: str, proc_root: str) -> int:
     return pid
 
 
-def _pid_of_unit(unit: str) -> int:
-    argv = ["systemctl", "show", "--property=MainPID,ActiveState,LoadState", "--", unit]
+def unit_properties(unit: str) -> dict[str, str]:
+    """What systemd says of a unit: MainPID, ActiveState, LoadState, Result and NRestarts; systemctl(1).
+
+    Raises ProcessNotFound where systemd cannot be asked.
+    """
+    argv = ["systemctl", "show", "--property=MainPID,ActiveState,LoadState,Result,NRestarts", "--", unit]
     try:
         completed = subprocess.run(
             argv,
@@ -196,7 +200,11 @@ def _pid_of_unit(unit: str) -> int:
             f"systemctl does not know the processes of unit {unit} (exit code {completed.returncode}): "
             f"{completed.stderr.strip()[-500:]}"
         )
-    properties = dict(line.partition("=")[::2] for line in completed.stdout.splitlines())
+    return dict(line.partition("=")[::2] for line in completed.stdout.splitlines())
+
+
+def _pid_of_unit(unit: str) -> int:
+    properties = unit_properties(unit)
     main_pid = properties.get("MainPID", "0")
     if not main_pid.isdigit() or int(main_pid) == 0:
         raise ProcessNotFound(

@@ -36,8 +36,8 @@ GONE_SECONDS = 10
 """For how long a service that had replied may refuse connections: what keeps it has restarted it by then, or never."""
 ENDS_BEFORE_REPLY = 3
 """How many of the service's processes may end before the first reply: what keeps it starts it anew in vain by then."""
-CONTAINER_LOOK_SECONDS = 0.5
-"""How often a container that does not answer is looked at."""
+KEEPER_LOOK_SECONDS = 0.5
+"""How often the container or unit of a service that does not answer is looked at."""
 LOG_SECONDS = 5
 """How long the command that prints the service's log may take."""
 TAIL_CHARACTERS = 4000
@@ -338,7 +338,7 @@ class Probe:
     ended: set[int] = field(default_factory=set)
     went_away: str | None = None
     refused_since: float | None = None
-    looked_at_container: float | None = None
+    looked_at_keeper: float | None = None
 
     def ask(
         self, method: str, path: str, timeout_seconds: float | None = None, body: bytes | None = None
@@ -376,33 +376,50 @@ class Probe:
 
     def _note_end(self) -> None:
         """Raises StartupFailed where the pid file has named ENDS_BEFORE_REPLY processes, or the container, ended."""
-        self._check_container()
+        self._check_keeper()
         pid = named_pid(self.plan.pid_file)
         if pid is not None and pid != self.stale_pid and procfs.status(pid) is None:
             self.ended.add(pid)
         if len(self.ended) >= ENDS_BEFORE_REPLY:
             self._fail(f"The service was started {len(self.ended)} times and ended each time before its first reply")
 
-    def _check_container(self) -> None:
-        """Raises StartupFailed where the container has ended: nothing starts it again."""
+    def _check_keeper(self) -> None:
+        """Raises StartupFailed where the engine or systemd says that the service has ended."""
         now = monotonic()
-        if self.plan.container is None or not self.command.check():
+        if (self.plan.container is None and self.plan.unit is None) or not self.command.check():
             return
-        if self.looked_at_container is not None and now - self.looked_at_container < CONTAINER_LOOK_SECONDS:
+        if self.looked_at_keeper is not None and now - self.looked_at_keeper < KEEPER_LOOK_SECONDS:
             return
-        self.looked_at_container = now
+        self.looked_at_keeper = now
+        if self.plan.container is not None:
+            self._check_container(self.plan.container)
+        elif self.plan.unit is not None:
+            self._check_unit(self.plan.unit)
+
+    def _check_container(self, container: str) -> None:
         try:
-            state = engine_from(None).inspect(self.plan.container).get("State") or {}
+            state = engine_from(None).inspect(container).get("State") or {}
         except EngineError as error:
-            self._fail(f"The container {self.plan.container} cannot be looked at: {error}")
+            self._fail(f"The container {container} cannot be looked at: {error}")
         if not state.get("Running"):
             memory = ", out of memory" if state.get("OOMKilled") else ""
-            self._fail(f"The container {self.plan.container} ended with exit code {state.get('ExitCode')}{memory}")
+            self._fail(f"The container {container} ended with exit code {state.get('ExitCode')}{memory}")
+
+    def _check_unit(self, unit: str) -> None:
+        """A unit that systemd starts again has not ended, unless it did so ENDS_BEFORE_REPLY times."""
+        try:
+            properties = procfs.unit_properties(unit)
+        except procfs.ProcessNotFound as error:
+            self._fail(f"The unit {unit} cannot be looked at: {error}")
+        if properties.get("ActiveState") in {"failed", "inactive"}:
+            self._fail(f"The unit {unit} ended ({properties.get('Result', 'unknown')})")
+        if int(properties.get("NRestarts") or 0) >= ENDS_BEFORE_REPLY:
+            self._fail(f"The unit {unit} was started {int(properties['NRestarts']) + 1} times and ended each time")
 
     def _note_absence(self, said: str) -> None:
         now = monotonic()
         self.went_away = said
-        self._check_container()
+        self._check_keeper()
         self.refused_since = self.refused_since or now
         if now - self.refused_since > GONE_SECONDS:
             self._fail(f"The service went away after its first reply and stayed away for {GONE_SECONDS} s")

@@ -21,12 +21,12 @@ def read(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_both_kinds_of_arm_have_one_conda_and_one_minor_version_of_python(dockerfile: str) -> None:
+def test_both_kinds_of_arm_have_one_conda_and_one_version_of_python(dockerfile: str) -> None:
     arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", (ROOT / dockerfile).read_text(), re.MULTILINE))
     defaults = read("defaults")
     image, _, version = arguments["CONDA_IMAGE"].partition(":")
     assert image.endswith("/miniforge3") and defaults["miniconda_version"] == f"Miniforge3-{version}"
-    assert defaults["miniconda_python_version"].rpartition(".")[0] == arguments["PYTHON_VERSION"]
+    assert defaults["miniconda_python_version"] == arguments["PYTHON_VERSION"]
 
 
 def test_every_installer_is_of_its_version_and_has_both_architectures() -> None:

@@ -256,6 +256,23 @@ class TestAFailedStart:
         assert "started 3 times and ended each time before its first reply" in str(failure)
         assert failure.details["log_tail"] == "no module\n" * 3
 
+    @pytest.mark.parametrize(
+        ("said", "message"),
+        [
+            ("ActiveState=failed\nResult=exit-code", "The unit web.service ended (exit-code)"),
+            ("ActiveState=activating\nNRestarts=3", "The unit web.service was started 4 times and ended each time"),
+        ],
+    )
+    def test_a_unit_that_ended_is_not_waited_for(
+        self, make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+    ) -> None:
+        systemctl = tmp_path / "systemctl"
+        systemctl.write_text(f"#!/bin/sh\n# stand-in\ncat <<'END'\n{said}\nEND\n")
+        systemctl.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+        failure = failure_of(make_plan(start_argv=["true"], unit="web.service", deadline_seconds=60))
+        assert message in str(failure)
+
     def test_a_service_that_is_started_at_the_second_attempt(self, make_plan: MakePlan, tmp_path: Path) -> None:
         plan = make_plan(evaluate=False)
         script = f"sh -c 'echo $$ >{tmp_path}/pid'; sleep 0.2; {shlex.join(plan.start_argv)}"
