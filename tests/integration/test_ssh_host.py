@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ import yaml
 from tests.integration import standin_images
 from tests.integration.ssh_machine import PACKAGES, SshMachine, ssh_machine
 from tests.integration.toolkit import ROOT, SHORT, free_port, last_line, run_json
-
-pytestmark = pytest.mark.alone
 
 PLAYBOOK_SECONDS = 900
 PORT = 8080
@@ -56,11 +54,12 @@ class Deployment:
     folder: Path
     machine: SshMachine
     project: Path = ROOT
+    function_port: int = field(default_factory=free_port)
 
     def inventory(self, **server: Any) -> Path:
         local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
         state = str(self.folder / "state")
-        serverless = {"platform": "docker", "service_port": free_port(), "evenkeel_state_dir": state}
+        serverless = {"platform": "docker", "service_port": self.function_port, "evenkeel_state_dir": state}
         there = {"platform": "systemd", "service_port": PORT, "ansible_become": True, "python_env_cache": PACKAGES}
         groups = {
             "server": {"hosts": {"the-server": self.machine.variables() | there | server}},
@@ -320,17 +319,19 @@ def test_stopped_is_stopped(deployed: Deployment) -> None:
 def test_bad_ways_in_are_named(deployed: Deployment, tmp_path: Path) -> None:
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
-    wrong = deployed.play("site", ansible_ssh_private_key_file=str(other))
+    # A connection that is still open would let anybody in.
+    fresh = {"ansible_ssh_args": "-o ControlPath=none"}
+    wrong = deployed.play("site", ansible_ssh_private_key_file=str(other), **fresh)
     assert wrong.returncode == 4
     assert "Permission denied (publickey" in said(wrong)
     changed = tmp_path / "changed"
     kind, key = other.with_suffix(".pub").read_text().split()[:2]
     changed.write_text(f"[127.0.0.1]:{deployed.machine.port} {kind} {key}\n")
     options = f"-o UserKnownHostsFile={changed} -o StrictHostKeyChecking=yes"
-    stranger = deployed.play("site", ansible_ssh_common_args=options)
+    stranger = deployed.play("site", ansible_ssh_common_args=options, **fresh)
     assert stranger.returncode == 4
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in said(stranger)
-    absent = deployed.play("site", ansible_port=free_port())
+    absent = deployed.play("site", ansible_port=free_port(), **fresh)
     assert absent.returncode == 4
     assert "Connection refused" in said(absent)
     powerless = deployed.play("site", ansible_user="guest")
