@@ -22,16 +22,18 @@ MEMORY_BYTES = 4 << 30
 # Where the packages lie that this test run has downloaded already.
 PACKAGES = "/var/cache/test-packages"
 
-# What an instance has when it is new; the measuring tools lie in the package manager's cache alone.
+# What an instance has when it is new, with root's files closed to others. What a deployment installs lies in the
+# package manager's cache alone.
 DOCKERFILE = """
 FROM {base}
 COPY machine /usr/local/sbin/machine
 RUN rm -f /etc/apt/apt.conf.d/docker-clean /usr/sbin/policy-rc.d \\
  && apt-get update \\
- && apt-get install --yes --no-install-recommends systemd systemd-sysv dbus openssh-server python3 python3-venv \\
+ && apt-get install --yes --no-install-recommends systemd systemd-sysv dbus openssh-server python3 \\
       sudo iproute2 procps ca-certificates \\
- && apt-get install --yes --no-install-recommends --download-only apache2-utils htop \\
+ && apt-get install --yes --no-install-recommends --download-only apache2-utils htop python3-venv \\
  && useradd --create-home --shell /bin/bash admin && echo 'admin ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/admin \\
+ && echo 'Defaults umask=0077, umask_override' >>/etc/sudoers.d/admin \\
  && useradd --create-home --shell /bin/bash guest
 # What this machine trusts, as a company's network asks it of its hosts.
 COPY authorities.pem /etc/ssl/certs/ca-certificates.crt

@@ -701,6 +701,8 @@ def measure(plan: Plan) -> dict[str, Any]:
     deadline = Deadline(plan.deadline_seconds)
     command = StartCommand(plan.start_argv)
     try:
+        if plan.replaces and not plan.behind_gateway:
+            _await_end(old, command, Deadline(plan.stop_deadline_seconds))
         probe = Probe(plan, command, deadline, log_offset, stale_pid=stale_pid, old_instance_id=old.instance_id)
         return _observe(plan, old, probe, boot_id)
     except procfs.ProcessNotFound as gone:
@@ -717,6 +719,22 @@ def measure(plan: Plan) -> dict[str, Any]:
         raise
     finally:
         command.kill()
+
+
+def _await_end(old: OldInstance, command: StartCommand, deadline: Deadline) -> None:
+    """Wait while a restart in place still ends the old instance: until then it is that one which answers.
+
+    Raises StartupFailed where it does not end, or the command fails.
+    """
+    while left := old.alive():
+        command.check()
+        if deadline.expired():
+            raise StartupFailed(
+                f"The old instance is not gone: process {left[0]} ({procfs.command_line(left[0])}) still runs",
+                operation="stop",
+                next_step="end that process; what answers meanwhile is the old instance",
+            )
+        time.sleep(RETRY_SECONDS)
 
 
 def _observe(plan: Plan, old: OldInstance, probe: Probe, boot_id: str) -> dict[str, Any]:

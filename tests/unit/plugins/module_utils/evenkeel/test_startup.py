@@ -212,6 +212,26 @@ class TestADoubtfulStart:
         assert "service.py" in problems[0]
 
 
+class TestARestartInPlace:
+    """As `systemctl restart` does it: the old instance answers on while it is being stopped."""
+
+    def test_the_old_instance_s_answers_do_not_count(self, make_plan: MakePlan) -> None:
+        old = make_plan({"ready_after": 0.0}, evaluate=False)
+        first = startup.measure(old)
+        replace = shlex.join(old.stop_argv or []) + "; " + shlex.join(old.start_argv)
+        slowly = ["sh", "-c", f"(sleep 0.4; {replace}) >/dev/null 2>&1 &"]
+        second = startup.measure(dataclasses.replace(old, start_argv=slowly, stop_argv=None, replaces=True))
+        assert second["invalid_reasons"] == []
+        assert second["instance_id"] != first["instance_id"]
+        assert 0.4 < second["first_reply_seconds"] <= second["ready_seconds"]
+
+    def test_an_old_instance_that_does_not_end(self, make_plan: MakePlan) -> None:
+        old = make_plan({"ready_after": 0.0}, evaluate=False)
+        startup.measure(old)
+        stuck = dataclasses.replace(old, start_argv=["true"], stop_argv=None, replaces=True, stop_deadline_seconds=0.3)
+        assert "The old instance is not gone: process" in str(failure_of(stuck))
+
+
 class TestAFailedStart:
     def test_failed_training_ends_at_once_with_its_reason(self, make_plan: MakePlan) -> None:
         begun = time.monotonic()
