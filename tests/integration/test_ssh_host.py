@@ -371,6 +371,15 @@ def test_a_full_disk_is_said_before_anything_is_made(deployed: Deployment) -> No
     assert deployed.machine.shell("ls /var/lib/elsewhere 2>&1; true").endswith("No such file or directory")
 
 
+def test_another_lock_needs_room_for_all_its_packages(deployed: Deployment, tmp_path: Path) -> None:
+    other = Deployment(
+        deployed.folder, deployed.machine, changed_project(tmp_path, "requirements/service.txt", "# x\n")
+    )
+    done = other.play("site", "--tags", "preflight", preflight_free_gib_new=100000)
+    assert done.returncode == 2
+    assert "free, and 97.66 TB are needed" in said(done), done.stdout
+
+
 def test_a_unit_of_somebody_else_is_left_alone(deployed: Deployment) -> None:
     theirs = "/etc/systemd/system/theirs.service"
     deployed.machine.shell(f"printf '[Service]\\nExecStart=/bin/true\\n' >{theirs}")
