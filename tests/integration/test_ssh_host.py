@@ -136,7 +136,8 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 def listing(machine: SshMachine) -> dict[str, list[str]]:
     """All that a deployment may leave there, but for what Ansible, sudo and the package manager keep of their own."""
     kept = "/(proc|sys|run|tmp|dev|var/log|var/cache|var/lib/(apt|dpkg|systemd)|(home/admin|root)/.ansible)(/|$)"
-    kept += "|^/home/admin/.sudo_as_admin_successful"
+    # Those of the machine's own units have another name after each start of it.
+    kept += "|^/home/admin/.sudo_as_admin_successful|^/var/tmp/systemd-private-[0-9a-f]+-(systemd|dbus|ssh)"
     commands = {
         "files": f"find / -xdev | grep -vE '^{kept}|/__pycache__'",
         "users": "cut -d : -f 1 /etc/passwd /etc/group",
