@@ -293,6 +293,22 @@ def _calibration_drift(run: RunFolder) -> Iterator[Remark]:
             )
 
 
+def _python_builds(run: RunFolder) -> Iterator[Remark]:
+    """Two builds of one Python are no unequal ground, but not the same program either."""
+    builds: dict[Arm, set[str]] = {arm: set() for arm in Arm}
+    for trial in run.trials:
+        record = run.records.get(trial.id, {})
+        build = lookup(record, "facts", "service_startup", "startup", "effective", "python_build")
+        if trial.kind is Kind.START and not trial.discarded and isinstance(build, str):
+            builds[trial.arm].add(build)
+    if all(builds.values()) and len(set.union(*builds.values())) > 1:
+        told = "; ".join(f"{arm}: {', '.join(sorted(builds[arm]))}" for arm in sorted(builds))
+        yield Remark(
+            Caution.PYTHON_BUILD,
+            f"The services ran on different builds of Python ({told}): part of a difference may be the interpreter's.",
+        )
+
+
 _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _standins,
     _base,
@@ -310,4 +326,5 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _steal,
     _credits,
     _calibration_drift,
+    _python_builds,
 )

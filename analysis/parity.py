@@ -115,7 +115,6 @@ CONDITIONS = (
     _Condition("test images", Kind.START, _startup("answer", "total")),
     _Condition("Python", Kind.START, _effective("python")),
     # The same version of another packager or compiler is another interpreter. Earlier services did not say it.
-    _Condition("Python build", Kind.START, _effective("python_build"), only_where_measured=True),
     _Condition("package versions", Kind.START, _effective("packages")),
     _Condition("requests of a load", Kind.LOAD, _option_of_ab("-n")),
     _Condition("concurrency of a load", Kind.LOAD, _option_of_ab("-c")),

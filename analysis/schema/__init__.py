@@ -126,6 +126,7 @@ class Caution(StrEnum):
     STEAL = "steal"
     CREDITS_RAN_OUT = "credits_ran_out"
     CALIBRATION_DRIFT = "calibration_drift"
+    PYTHON_BUILD = "python_build"
 
 
 # The platforms of an arm whose starts a cluster proves to be cold, and whose resources are told apart.
