@@ -25,7 +25,7 @@ import yaml
 
 from tests.integration import standin_images
 from tests.integration.ssh_machine import PACKAGES, SshMachine, ssh_machine
-from tests.integration.toolkit import ROOT, SHORT, free_port, last_line, run_json
+from tests.integration.toolkit import ROOT, SHORT, Toolkit, free_port, last_line, run_json
 
 PLAYBOOK_SECONDS = 900
 PORT = 8080
@@ -379,6 +379,32 @@ def test_another_lock_needs_room_for_all_its_packages(deployed: Deployment, tmp_
     done = other.play("site", "--tags", "preflight", preflight_free_gib_new=100000)
     assert done.returncode == 2
     assert "free, and 97.66 TB are needed" in said(done), done.stdout
+
+
+def test_a_lock_that_the_index_does_not_match_is_refused(deployed: Deployment, tmp_path: Path) -> None:
+    other = Deployment(deployed.folder, deployed.machine, changed_project(tmp_path, "requirements/service.txt", ""))
+    lock = other.project / "requirements" / "service.txt"
+    pinned = re.search(r"^waitress==\S+( \\\n    --hash=sha256:\w+)+", lock.read_text(), re.MULTILINE)
+    assert pinned is not None
+    wrong = re.sub(r"sha256:\w+", "sha256:" + "0" * 64, pinned[0])
+    lock.write_text(lock.read_text().replace(pinned[0], wrong))
+    instance = deployed.wait_until_ready()
+    # An index is only asked for what is not installed.
+    again = {"evenkeel_state_dir": "/var/lib/elsewhere", "service_port": 8090, "preflight_free_gib_new": 1}
+    done = other.play("site", "--tags", "environment", **again)
+    assert done.returncode == 2, done.stdout
+    assert "a package that the index has is not the one that the lock names" in said(done), done.stdout
+    assert deployed.ask("/ready")["instance_id"] == instance
+    deployed.machine.shell("rm -rf /var/lib/elsewhere")
+
+
+def test_without_systemd_it_is_refused(tmp_path: Path) -> None:
+    if Path("/run/systemd/system").is_dir():
+        pytest.skip("this machine was booted with systemd")
+    kit = Toolkit(tmp_path, {"profile": "demo"}, platform={"server": "systemd", "serverless": "process"})
+    done = kit.play("site", "--limit", "the-server", "--tags", "preflight")
+    assert done.returncode == 2
+    assert "the-server was not booted with systemd, which platform=systemd needs" in said(done)
 
 
 def test_a_unit_of_somebody_else_is_left_alone(deployed: Deployment) -> None:
