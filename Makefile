@@ -46,9 +46,11 @@ $(VENV)/.complete: requirements/tools.txt requirements/controller.txt
 
 test: $(DEV)/.complete ## set up what the tests need, and run all of them
 	@tests/install_tools
-	$(DEV)/bin/pytest --numprocesses 4 --dist worksteal tests/unit
-	$(DEV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not alone" tests/integration
-	$(DEV)/bin/pytest -m alone tests/integration
+	failed=0; \
+	$(DEV)/bin/pytest --numprocesses 4 --dist worksteal tests/unit || failed=1; \
+	$(DEV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not alone" tests/integration || failed=1; \
+	$(DEV)/bin/pytest -m alone tests/integration || failed=1; \
+	exit $$failed
 
 lint: $(DEV)/.complete ## ansible-lint, yamllint, ruff and mypy
 	PATH="$(CURDIR)/$(DEV)/bin:$$PATH" ansible-lint

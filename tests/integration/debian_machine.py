@@ -187,3 +187,14 @@ def listing(host: Host) -> dict[str, list[str]]:
         "units": "find /etc/systemd/system -type l",
     }
     return {name: sorted(host.run("sh", "-c", command).splitlines()) for name, command in commands.items()}
+
+
+def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
+    """What has come (+) and what has gone (-)."""
+    changes = (
+        (sign, what, one)
+        for what in before
+        for sign, new, old in (("+", after, before), ("-", before, after))
+        for one in sorted(set(new[what]) - set(old[what]))
+    )
+    return [f"{sign} {what}: {one}" for sign, what, one in changes]

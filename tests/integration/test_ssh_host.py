@@ -24,6 +24,7 @@ import pytest
 import yaml
 
 from tests.integration import standin_images
+from tests.integration.debian_machine import differences
 from tests.integration.ssh_machine import PACKAGES, SshMachine, ssh_machine
 from tests.integration.toolkit import ROOT, SHORT, Toolkit, free_port, last_line, run_json
 
@@ -147,17 +148,6 @@ def listing(machine: SshMachine) -> dict[str, list[str]]:
         "processes": "ps -eo args= | grep -iE 'gunicorn|evenkeel' | grep -v grep || true",
     }
     return {name: sorted(machine.shell(command).splitlines()) for name, command in commands.items()}
-
-
-def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
-    """What has come (+) and what has gone (-)."""
-    changes = (
-        (sign, what, one)
-        for what in before
-        for sign, new, old in (("+", after, before), ("-", before, after))
-        for one in sorted(set(new[what]) - set(old[what]))
-    )
-    return [f"{sign} {what}: {one}" for sign, what, one in changes]
 
 
 @pytest.fixture(scope="module")

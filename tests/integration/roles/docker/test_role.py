@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.integration.debian_base import docker, ensure_base_image, ensure_engine
-from tests.integration.debian_machine import Host, listing, managed_machine, plain_machine
+from tests.integration.debian_machine import Host, differences, listing, managed_machine, plain_machine
 from tests.standins.docker_info import StandinInfo
 
 
@@ -161,7 +161,7 @@ def test_the_distributions_engine_without_systemd(plain: DockerHost) -> None:
 
     rehearsed = plain.bring("--check")
     assert (rehearsed["source"], rehearsed["version"]) == ("distribution", None)
-    assert listing(plain) == before
+    assert differences(before, listing(plain)) == []
 
     engine = plain.bring()
     assert engine["source"] == "distribution"
@@ -202,10 +202,10 @@ def test_a_reset_with_packages_leaves_the_machine_as_it_was(plain: DockerHost) -
     assert after != before
     rehearsed = plain.reset("--check", reset_packages=True)
     assert rehearsed.returncode == 0, rehearsed.stdout
-    assert listing(plain) == after
+    assert differences(after, listing(plain)) == []
     done = plain.reset(reset_packages=True)
     assert done.returncode == 0, done.stdout
-    assert listing(plain) == before
+    assert differences(before, listing(plain)) == []
 
 
 def test_a_reset_does_not_stop_an_engine_that_others_use(plain: DockerHost) -> None:
@@ -239,7 +239,7 @@ def test_a_user_needs_no_new_login_where_systemd_keeps_the_engine(managed: Docke
 
     done = managed.reset(reset_packages=True)
     assert done.returncode == 0, done.stdout
-    assert listing(managed) == before
+    assert differences(before, listing(managed)) == []
 
 
 def test_access_to_an_engine_that_was_there_is_given_only_on_request(managed: DockerHost) -> None:
@@ -248,13 +248,13 @@ def test_access_to_an_engine_that_was_there_is_given_only_on_request(managed: Do
     said = managed.refuse()
     assert "ops may not use the Docker engine at unix:///var/run/docker.sock" in said
     assert "sudo usermod -aG docker ops" in said and "-e docker_join_group=true" in said
-    assert listing(managed) == before
+    assert differences(before, listing(managed)) == []
 
     use = [{"ansible.builtin.command": {"argv": ["docker", "ps"]}, "changed_when": False}]
     assert managed.bring(then=use, docker_join_group=True)["source"] == "present"
     done = managed.reset()
     assert done.returncode == 0, done.stdout
-    assert listing(managed) == before
+    assert differences(before, listing(managed)) == []
     assert managed.run("systemctl", "is-active", "docker.service") == "active"
     assert not managed.succeeds("docker", "ps", user="ops")
 

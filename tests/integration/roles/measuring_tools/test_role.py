@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.debian_machine import Host, listing, plain_machine
+from tests.integration.debian_machine import Host, differences, listing, plain_machine
 
 ROLE = {"ansible.builtin.include_role": {"name": "measuring_tools"}}
 
@@ -37,7 +37,7 @@ def test_they_are_installed_once_and_go_with_a_reset_that_is_told_to(machine: st
     before = listing(host)
     rehearsed = installed(host, "--check")
     assert rehearsed.returncode == 0, rehearsed.stdout
-    assert listing(host) == before and not host.succeeds("test", "-e", state)
+    assert differences(before, listing(host)) == [] and not host.succeeds("test", "-e", state)
 
     done = installed(host)
     assert done.returncode == 0, done.stdout
@@ -50,7 +50,7 @@ def test_they_are_installed_once_and_go_with_a_reset_that_is_told_to(machine: st
     done = host.reset(reset_packages=True)
     assert done.returncode == 0, done.stdout
     assert not has_tools(host)
-    assert listing(host) == before
+    assert differences(before, listing(host)) == []
     # The folders above it that were made for it are gone too.
     assert not host.succeeds("test", "-e", "/home/ops/.local")
 
