@@ -314,7 +314,9 @@ def test_what_cannot_be_made_is_said_before_anything_is(cloud: Cloud) -> None:
         )
     cloud.aws.answers["DescribeVolumes"] = refusal(*UNAUTHORISED)
     done = cloud.play("site")
-    assert "These credentials may not do this. README.md lists the permissions" in done.text, done.text
+    assert (
+        "These credentials may not do this. `ansible-doc -t role -r roles ec2_host` lists the permissions" in done.text
+    ), done.text
 
 
 def test_what_is_ours_is_told_from_what_is_not(cloud: Cloud) -> None:
