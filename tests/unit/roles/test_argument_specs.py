@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,15 @@ def test_no_task_asks_for_a_platform_by_name() -> None:
         if any(line.strip().startswith("when:") and "platform ==" in line for line in path.read_text().splitlines())
     ]
     assert asking == []
+
+
+def test_no_loop_runs_over_a_set() -> None:
+    """difference, intersect and union keep no order since ansible-core 2.19: what must go first may then go last."""
+    unordered = re.compile(r"loop:.*\| (difference|intersect|union|symmetric_difference)\(")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "roles").rglob("*.yml"))
+        for line in path.read_text().splitlines()
+        if unordered.search(line)
+    ]
+    assert found == []
