@@ -46,10 +46,11 @@ $(VENV)/.complete: requirements/tools.txt requirements/controller.txt
 
 test: $(DEV)/.complete ## set up what the tests need, and run all of them
 	@tests/install_tools
-	failed=0; \
-	$(DEV)/bin/pytest --numprocesses 4 --dist worksteal tests/unit || failed=1; \
+	@failed=0; \
+	$(DEV)/bin/pytest --cache-clear --numprocesses 4 --dist worksteal tests/unit || failed=1; \
 	$(DEV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not alone" tests/integration || failed=1; \
 	$(DEV)/bin/pytest -m alone tests/integration || failed=1; \
+	test $$failed = 0 || { echo; echo 'Failed, of all three groups:'; $(DEV)/bin/pytest --quiet --cache-show cache/lastfailed; }; \
 	exit $$failed
 
 lint: $(DEV)/.complete ## ansible-lint, yamllint, ruff and mypy
