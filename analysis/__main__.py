@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m analysis report RUN_DIR`` and ``python -m analysis latest RESULTS_DIR``.
+"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR`` and ``... latest RESULTS_DIR``.
 
 Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, its verdict on standard output;
 3 where the command could not do its work: a wrong command line, a folder or a base run that cannot be used, a failing
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,11 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("report", help="write run.json and every report of a run, and print its verdict")
     build.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
+    read = commands.add_parser("read", help="say of which schema version a run is, or why it cannot be read")
+    read.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
     latest = commands.add_parser("latest", help="let results/latest name the newest complete, valid run of both arms")
     latest.add_argument("folder", metavar="RESULTS_DIR", type=Path, help="the folder that holds the runs")
     options = parser.parse_args(arguments)
     try:
-        return _report(options.folder) if options.command == "report" else _latest(options.folder)
+        return _COMMANDS[options.command](options.folder)
     except RunUnreadable as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
@@ -57,6 +59,11 @@ def _report(folder: Path) -> int:
     return VALID if run["valid"] else NOT_VALID
 
 
+def _read(folder: Path) -> int:
+    print(f"schema_version {run_store.read_run(folder).written_as}")
+    return VALID
+
+
 def _latest(results: Path) -> int:
     newest = run_store.point_latest(results)
     if newest is None:
@@ -66,6 +73,9 @@ def _latest(results: Path) -> int:
         return NOT_USABLE
     print(newest)
     return VALID
+
+
+_COMMANDS: Mapping[str, Callable[[Path], int]] = {"report": _report, "read": _read, "latest": _latest}
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from typing import Any
 from evenkeel import journal
 from evenkeel.watch import merge_long_lists
 
+from analysis import migrate
 from analysis.errors import RunUnreadable
-from analysis.schema import Arm, Kind, Status, first_violation
+from analysis.schema import SCHEMA_VERSION, Arm, Kind, Status, first_violation
 
 LATEST = "latest"
 WATCHERS = ("htop", "docker_stats", "pod_stats")
@@ -63,7 +64,8 @@ class RunFolder:
     """What one run left on disk.
 
     ``records`` and ``unreadable`` are keyed by trial id, ``hosts`` by host name; ``calibrations`` and ``credits``,
-    which only some runs have, by host name and then ``before`` or ``after``.
+    which only some runs have, by host name and then ``before`` or ``after``. ``plan`` is
+    the plan as the present version has it, ``written_as`` the schema version of its file.
     """
 
     path: Path
@@ -76,6 +78,7 @@ class RunFolder:
     calibrations: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     credits: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     files: tuple[RawFile, ...] = ()
+    written_as: int = SCHEMA_VERSION
 
     def raw_text(self, name: str) -> str | None:
         """Give the text of ``raw/<name>``, or None where there is no such file.
@@ -92,11 +95,12 @@ def read_run(folder: Path) -> RunFolder:
     A trial record that is no JSON object is listed in ``unreadable``, so that the rest of the run can still be shown;
     a broken line of the journal is passed over.
 
-    Raises RunUnreadable when the folder or its plan cannot be used, OSError when a file in it cannot be read.
+    A plan of an earlier version is read as the present one. Raises RunUnreadable when the folder or its plan cannot be
+    used, or a newer toolkit made it, OSError when a file in it cannot be read.
     """
     if not folder.is_dir():
         raise RunUnreadable(f"there is no run folder {folder}; name a folder under results/ that holds a plan.json")
-    plan = _read_plan(folder / "plan.json")
+    plan, written_as = _read_plan(folder / "plan.json")
     trials = tuple(
         PlannedTrial(**{**_only(trial, PlannedTrial), "arm": Arm(trial["arm"]), "kind": Kind(trial["kind"])})
         for trial in sorted(plan["trials"], key=lambda trial: int(trial["order"]))
@@ -125,6 +129,7 @@ def read_run(folder: Path) -> RunFolder:
         calibrations=_of_machines(folder, "calibration"),
         credits=_of_machines(folder, "credits"),
         files=tuple(_raw_files(folder)),
+        written_as=written_as,
     )
 
 
@@ -159,6 +164,8 @@ def newest_valid_run(results: Path) -> Path | None:
             continue
         try:
             run = _read_object(run_json)
+            # One that this toolkit cannot read is not its latest run, whatever it says of itself.
+            migrate.version_of(run, str(run_json))
         except RunUnreadable:
             continue
         if run.get("valid") is True and run.get("status") == Status.COMPLETE and len(run.get("arms", ())) == len(Arm):
@@ -187,8 +194,10 @@ def point_latest(results: Path) -> Path | None:
     return newest
 
 
-def _read_plan(path: Path) -> dict[str, Any]:
-    plan = _read_object(path)
+def _read_plan(path: Path) -> tuple[dict[str, Any], int]:
+    """Give the plan as the present version has it, and the version that its file is of."""
+    written = _read_object(path)
+    plan = migrate.migrated("plan", written, str(path))
     violation = first_violation("plan", plan)
     if violation is not None:
         raise RunUnreadable(f"{path} is not a plan of this version of the toolkit, {violation}")
@@ -205,7 +214,7 @@ def _read_plan(path: Path) -> dict[str, Any]:
             f"{path} says only_arm {plan['only_arm']} and describes {' and '.join(sorted(plan['arms']))}; "
             "a plan is never edited by hand"
         )
-    return plan
+    return plan, int(written["schema_version"])
 
 
 def _trial_record(path: Path) -> dict[str, Any]:

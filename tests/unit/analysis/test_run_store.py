@@ -64,7 +64,7 @@ def plan_without(key: str) -> Any:
     ("change", "said"),
     [
         (plan_without("profile"), "'profile' is a required property"),
-        (lambda plan: plan.update(schema_version=99), "schema_version"),
+        (lambda plan: plan.update(schema_version=99), "made by a newer toolkit (schema 99"),
         (lambda plan: plan.update(run_id="../../etc"), "run_id"),
         (lambda plan: plan.update(base_run="../other"), "base_run"),
         (lambda plan: plan.update(trials=[]), "trials"),
