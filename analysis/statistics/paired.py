@@ -1,18 +1,22 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Exact small-sample statistics of paired differences, in plain Python.
+"""Exact small-sample statistics of paired differences: test, estimate and interval of the signed ranks.
 
 Everything here follows Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods" (3rd edition), chapter 3: the
 signed-rank test (3.1), the Hodges-Lehmann estimate (3.2) and the interval from the Walsh averages (3.3). Counts are
 integers, so a probability is exact up to its one final division. Differences are unitless numbers; the verdict uses
 logarithms of ratios.
+
+It is not scipy's, because ``scipy.stats.wilcoxon(method="exact")`` uses the distribution of the ranks 1 to n also where
+there are ties or zeros (scipy 1.17.1: Pratt's 1, 2, 2, 3, 0, -1, 4 gives 0.109375, its sign patterns 0.09375), its
+permutation method lists all 2^n sign patterns, and it has no interval. Where scipy's is exact, a test holds both equal.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -105,37 +109,6 @@ def signed_rank_interval(differences: Sequence[float], level: float) -> Interval
         return None
     averages = walsh_averages(differences)
     return Interval(averages[rank - 1], averages[-rank], 1 - 2 * below / patterns)
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjust a family of p values by Holm's step-down method (Holm, 1979); the keys are kept."""
-    adjusted: dict[str, float] = {}
-    running = 0.0
-    for position, name in enumerate(sorted(p_values, key=lambda key: (p_values[key], key))):
-        running = max(running, min(1.0, (len(p_values) - position) * p_values[name]))
-        adjusted[name] = running
-    return {name: adjusted[name] for name in p_values}
-
-
-def order_statistic(ascending: Sequence[float], fraction: float) -> float:
-    """Nearest-rank quantile: the smallest value with at least ``fraction`` of the sample at or below it.
-
-    ``ascending`` is sorted and not empty, ``fraction`` above 0 and at most 1; anything else raises ValueError.
-    """
-    if not ascending or not 0 < fraction <= 1:
-        raise ValueError(
-            f"a quantile needs a sample and a fraction in (0, 1]; got {len(ascending)} values and {fraction}"
-        )
-    # The small allowance keeps 0.07 * 100, a little above 7 in binary, at rank 7.
-    return ascending[max(1, math.ceil(fraction * len(ascending) - 1e-9)) - 1]
-
-
-def smallest_sample_for_quantile(fraction: float, confidence: float = 0.95) -> int:
-    """Smallest n whose maximum lies above the ``fraction`` quantile with the confidence given.
-
-    ``1 - fraction ** n``.
-    """
-    return math.ceil(math.log(1 - confidence) / math.log(fraction) - 1e-9)
 
 
 def _require_finite(differences: Sequence[float]) -> None:
