@@ -1,27 +1,31 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR`` and ``... latest RESULTS_DIR``.
+"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... latest RESULTS_DIR`` and
+``... thresholds``, which reads from standard input.
 
-Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, its verdict on standard output;
-3 where the command could not do its work: a wrong command line, a folder or a base run that cannot be used, a failing
-disk, no run for ``latest``. Then standard error says why.
+Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one that misses a
+threshold of its profile, the verdict of both on standard output; 3 where the command could not do its work: a wrong
+command line, a folder or a base run that cannot be used, a rule that cannot be read or ever be met, a failing disk, no
+run for ``latest``. Then standard error says why.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
-from analysis import report, run_store
+from analysis import report, run_store, thresholds
 from analysis.errors import RunUnreadable
 from analysis.render.terminal import terminal
 
 VALID = 0
 NOT_VALID = 2
 NOT_USABLE = 3
+MISSED = 4
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,12 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
     read = commands.add_parser("read", help="say of which schema version a run is, or why it cannot be read")
     read.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
+    commands.add_parser(
+        "thresholds",
+        help='check the rules in {"thresholds": [...], "trials": [...]} on standard input; without trials, their form',
+    )
     latest = commands.add_parser("latest", help="let results/latest name the newest complete, valid run of both arms")
     latest.add_argument("folder", metavar="RESULTS_DIR", type=Path, help="the folder that holds the runs")
     options = parser.parse_args(arguments)
     try:
-        return _COMMANDS[options.command](options.folder)
-    except RunUnreadable as error:
+        return _thresholds(sys.stdin) if options.command == "thresholds" else _COMMANDS[options.command](options.folder)
+    except (RunUnreadable, thresholds.ThresholdInvalid) as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
         print(f"error: {options.folder} cannot be read or written: {error}", file=sys.stderr)
@@ -56,7 +64,17 @@ def _report(folder: Path) -> int:
     run = report.build(folder)
     sys.stdout.write(terminal(run, str(folder)))
     run_store.point_latest(folder.resolve().parent)
-    return VALID if run["valid"] else NOT_VALID
+    if not run["valid"]:
+        return NOT_VALID
+    return MISSED if thresholds.missed(run["thresholds"]) else VALID
+
+
+def _thresholds(stream: TextIO) -> int:
+    asked = json.load(stream)
+    rules = thresholds.parse(asked["thresholds"])
+    if "trials" in asked:
+        thresholds.fit(rules, asked["trials"])
+    return VALID
 
 
 def _read(folder: Path) -> int:

@@ -16,6 +16,9 @@ from analysis.figures import lookup
 from analysis.run_store import RunFolder
 from analysis.schema import CLUSTERS, Kind
 
+# How the reason of a figure begins that a start which was not cold does not have.
+NOT_COUNTED = "the start is not counted"
+
 
 @dataclass(frozen=True)
 class ColdStarts:

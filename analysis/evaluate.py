@@ -19,6 +19,7 @@ from analysis import (
     parity,
     rebuild,
     resources,
+    thresholds,
     validity,
     verdict,
     watched,
@@ -109,8 +110,8 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
     """Give the content of ``run.json``.
 
     ``base`` is the run that the plan's ``base_run`` names: its other arm is set beside this run's one arm, without a
-    verdict. Raises RunUnreadable where the profile names a primary metric that does not exist, or the base run does not
-    fit: it is INVALID, measured something else, or on unequal ground.
+    verdict. Raises RunUnreadable where the profile names a primary metric or a threshold that does not exist, or the
+    base run does not fit: it is INVALID, measured something else, or on unequal ground.
     """
     primary = run.plan["profile"]["run"]["primary"]
     if primary not in BY_NAME or BY_NAME[primary].words is None:
@@ -132,6 +133,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         borrowed=base is not None,
     )
     cpus = parity.granted_cpus([*own, *beside])
+    metrics = _metrics(context, [*own, *beside])
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": run.plan["run_id"],
@@ -149,7 +151,8 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "base_run": run.plan["base_run"],
         "parity": {"passed": parity.passed(checks), "checks": [check.as_json() for check in checks]},
         "trials": [_trial(run, trial) for trial in run.trials],
-        "metrics": _metrics(context, [*own, *beside]),
+        "metrics": metrics,
+        "thresholds": _thresholds(run, metrics, valid=context.valid),
         "not_measured": [{"name": name, "reason": reason} for name, reason in _not_measured(run)],
         "study": normalise.study(),
         "normalisation": normalise.normalisation(cpus.get(Arm.SERVER), cpus.get(Arm.SERVERLESS)),
@@ -162,6 +165,13 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         },
         **_of_cluster(run),
     }
+
+
+def _thresholds(run: RunFolder, metrics: Sequence[Mapping[str, Any]], *, valid: bool) -> list[dict[str, Any]]:
+    try:
+        return thresholds.judge(run.plan["profile"]["run"]["thresholds"], metrics, valid=valid)
+    except thresholds.ThresholdInvalid as error:
+        raise RunUnreadable(f"{run.path / 'plan.json'}: {error}; a plan is never edited by hand") from error
 
 
 def pairs_of(metric: Metric, records: Sequence[Record]) -> list[Pair]:
@@ -205,7 +215,7 @@ def _is_rejected(metric: Metric, record: Mapping[str, Any]) -> bool:
 def _figure(metric: Metric, record: Mapping[str, Any]) -> Figure:
     """Read a trial's figure; a start that was not cold has none of a cold start."""
     if _is_rejected(metric, record):
-        return Figure(reason=f"the start is not counted: {'; '.join(record[NOT_COLD])}")
+        return Figure(reason=f"{cold.NOT_COUNTED}: {'; '.join(record[NOT_COLD])}")
     return metric.read(record["facts"])
 
 

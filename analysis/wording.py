@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis import burst_credits, steal
+from analysis import burst_credits, steal, thresholds
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Status, Verdict
@@ -221,6 +221,18 @@ def of_the_machines(run: Run) -> list[str]:
     return said
 
 
+def of_the_thresholds(run: Run) -> str | None:
+    """Say how many of the thresholds a valid run misses, and which; None where it has none, or is not valid."""
+    rules = run["thresholds"]
+    if not rules or not run["valid"]:
+        return None
+    against = thresholds.missed(rules)
+    if not against:
+        return f"Thresholds: {'the one rule is' if len(rules) == 1 else f'all {len(rules)} rules are'} met."
+    said = "; ".join(f"{rule['rule']} ({rule['reason']})" for rule in against)
+    return f"Thresholds: {len(against)} of {len(rules)} {'rule' if len(rules) == 1 else 'rules'} MISSED: {said}."
+
+
 def opening(run: Run) -> Sequence[str]:
     """Give the sentences every report begins with."""
     status, pairing = status_sentence(run), pairing_sentence(run)
@@ -229,5 +241,6 @@ def opening(run: Run) -> Sequence[str]:
         *([pairing] if pairing else []),
         *([status] if status else []),
         *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
+        *([said] if (said := of_the_thresholds(run)) else []),
         *of_the_machines(run),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis import calibration, cluster_phases, verdict, wording
+from analysis import calibration, cluster_phases, thresholds, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
 from analysis.schema import Kind
@@ -56,8 +56,10 @@ def document(run: Run) -> Document:
 
 
 def stamp(run: Run) -> str:
-    """Give the run's state in two words: VALID or INVALID, and its status."""
-    return f"{'VALID' if run['valid'] else 'INVALID'}, {run['status'].replace('_', ' ')}"
+    """Give the run's state: VALID or INVALID, its status, and MISSED where a valid run misses a threshold."""
+    against = thresholds.missed(run["thresholds"]) if run["valid"] else []
+    of_rules = f", MISSED {len(against)} of {len(run['thresholds'])} thresholds" if against else ""
+    return f"{'VALID' if run['valid'] else 'INVALID'}, {run['status'].replace('_', ' ')}{of_rules}"
 
 
 def verdict_table(run: Run) -> Table:
@@ -80,6 +82,21 @@ def verdict_table(run: Run) -> Table:
             )
         )
     return Table("The verdict, metric by metric", VERDICT_HEADERS, tuple(rows), frozenset(range(1, 7)))
+
+
+def _rules(run: Run) -> Iterator[Section]:
+    """Show first what the profile asks of the run's figures, and whether it is met."""
+    if run["thresholds"]:
+        rows = tuple(("met" if rule["met"] else "MISSED", rule["rule"], rule["reason"]) for rule in run["thresholds"])
+        yield Section(
+            "thresholds",
+            "Thresholds",
+            (
+                "What the profile asked for before the run, in the units of each figure. A figure that was not "
+                "measured meets no rule.",
+            ),
+            tables=(Table("Rules met or missed", ("Result", "Rule", "Measured"), rows),),
+        )
 
 
 def _reasons(run: Run) -> Iterator[Section]:
@@ -566,6 +583,7 @@ def _provenance(run: Run) -> Sequence[tuple[str, Mapping[str, Any]]]:
 
 
 _SECTIONS = (
+    _rules,
     _reasons,
     _verdicts,
     _warnings,

@@ -108,6 +108,10 @@ class Reason(StrEnum):
     PARITY_FAILED = "parity_failed"
 
 
+# The code on the last line of a run that is valid and misses a threshold of its profile: no reason why it is INVALID.
+THRESHOLD_MISSED = "threshold_missed"
+
+
 class Caution(StrEnum):
     """What a reader must know of a run that is valid all the same."""
 
