@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... latest RESULTS_DIR`` and
-``... thresholds``, which reads from standard input.
+"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... compare RESULTS_DIR RUN RUN``,
+``... latest RESULTS_DIR``, and ``... thresholds``, which reads from standard input.
 
-Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one that misses a
-threshold of its profile, the verdict of both on standard output; 3 where the command could not do its work: a wrong
-command line, a folder or a base run that cannot be used, a rule that cannot be read or ever be met, a failing disk, no
-run for ``latest``. Then standard error says why.
+Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one, or a
+comparison, that misses a threshold, with the verdict on standard output; 3 where the command could not do its work: a
+wrong command line, a folder or a base run that cannot be used, runs that are unlike, a rule that cannot be read or ever
+be met, a failing disk, no run for ``latest``. Then standard error says why.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from analysis import report, run_store, thresholds
+from analysis import comparison, report, run_store, thresholds, wording
 from analysis.errors import RunUnreadable
+from analysis.render.comparison import comparison_markdown, comparison_terminal
 from analysis.render.terminal import terminal
 
 VALID = 0
@@ -48,11 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "thresholds",
         help='check the rules in {"thresholds": [...], "trials": [...]} on standard input; without trials, their form',
     )
+    compare = commands.add_parser("compare", help="compare runs with the first one, and write what came of it")
+    compare.add_argument("folder", metavar="RESULTS_DIR", type=Path, help="the folder that holds the runs")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="a run's id or folder, or a run.json that was stored")
+    compare.add_argument("--force", action="store_true", help="compare unlike runs, and stamp the result so")
+    compare.add_argument("--max-slowdown", metavar="PERCENT", help="how much slower the primary metric may be: 10%%")
+    compare.add_argument("--threshold", metavar="RULE", action="append", default=[], help="METRIC.PART <= RATIO")
     latest = commands.add_parser("latest", help="let results/latest name the newest complete, valid run of both arms")
     latest.add_argument("folder", metavar="RESULTS_DIR", type=Path, help="the folder that holds the runs")
     options = parser.parse_args(arguments)
     try:
-        return _thresholds(sys.stdin) if options.command == "thresholds" else _COMMANDS[options.command](options.folder)
+        if options.command == "thresholds":
+            return _thresholds(sys.stdin)
+        return _compare(options) if options.command == "compare" else _COMMANDS[options.command](options.folder)
     except (RunUnreadable, thresholds.ThresholdInvalid) as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
@@ -75,6 +84,19 @@ def _thresholds(stream: TextIO) -> int:
     if "trials" in asked:
         thresholds.fit(rules, asked["trials"])
     return VALID
+
+
+def _compare(options: argparse.Namespace) -> int:
+    results: Path = options.folder
+    sources = [comparison.read(results, name) for name in options.runs]
+    rules = [*options.threshold]
+    if options.max_slowdown is not None:
+        first = sources[0].run
+        rules += comparison.slowdown_rules(options.max_slowdown, first["platform"], wording.primary(first)["name"])
+    found = comparison.compare(sources, force=options.force, rules=rules)
+    written = comparison.write(results, found, comparison_markdown(found))
+    sys.stdout.write(comparison_terminal(found, str(written.with_suffix(""))))
+    return MISSED if thresholds.missed(found["thresholds"]) else VALID
 
 
 def _read(folder: Path) -> int:

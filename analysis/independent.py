@@ -42,7 +42,7 @@ def shift_interval(first: Sequence[float], second: Sequence[float], level: float
     """Interval of the shift: the k-th smallest and k-th largest of all differences.
 
     k is the largest number with ``P(U <= k - 1) <= (1 - level) / 2``, where no shift is and no values are tied; ties
-    make it wider than it need be, never narrower. None where the samples are too small for any interval at this level (for
+    make it wider than it need be, never narrower. None where the samples are too small for any interval (for
     95 %: below 4 and 4).
     """
     ordered = np.sort(_differences(first, second))

@@ -23,14 +23,18 @@ def build(folder: Path) -> dict[str, Any]:
     Every file is replaced in one step. Raises RunUnreadable where the run, or the base run its plan names, cannot be
     used.
     """
+    run = evaluated(folder)
+    run_store.write_run(folder, run)
+    for name, text in _outputs(run).items():
+        run_store.write_atomically(folder / name, text)
+    return run
+
+
+def evaluated(folder: Path) -> dict[str, Any]:
+    """Evaluate the run in ``folder`` and write nothing. Raises RunUnreadable as ``build`` does."""
     run = run_store.read_run(folder)
     base_run = run.plan["base_run"]
-    base = run_store.read_run(folder.parent / base_run) if base_run else None
-    evaluated = evaluate(run, base)
-    run_store.write_run(folder, evaluated)
-    for name, text in _outputs(evaluated).items():
-        run_store.write_atomically(folder / name, text)
-    return evaluated
+    return evaluate(run, run_store.read_run(folder.parent / base_run) if base_run else None)
 
 
 def _outputs(run: Mapping[str, Any]) -> dict[str, str]:

@@ -123,7 +123,7 @@ def read_run(folder: Path) -> RunFolder:
         unreadable=unreadable,
         journal=tuple(journal.read(str(folder / "journal.jsonl"))),
         hosts={
-            path.name.removeprefix("host-").removesuffix(".json"): _read_object(path)
+            path.name.removeprefix("host-").removesuffix(".json"): read_object(path)
             for path in sorted(folder.glob("raw/host-*.json"))
         },
         calibrations=_of_machines(folder, "calibration"),
@@ -163,7 +163,7 @@ def newest_valid_run(results: Path) -> Path | None:
         if run_json.parent.is_symlink():
             continue
         try:
-            run = _read_object(run_json)
+            run = read_object(run_json)
             # One that this toolkit cannot read is not its latest run, whatever it says of itself.
             migrate.version_of(run, str(run_json))
         except RunUnreadable:
@@ -196,7 +196,7 @@ def point_latest(results: Path) -> Path | None:
 
 def _read_plan(path: Path) -> tuple[dict[str, Any], int]:
     """Give the plan as the present version has it, and the version that its file is of."""
-    written = _read_object(path)
+    written = read_object(path)
     plan = migrate.migrated("plan", written, str(path))
     violation = first_violation("plan", plan)
     if violation is not None:
@@ -218,7 +218,7 @@ def _read_plan(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _trial_record(path: Path) -> dict[str, Any]:
-    record = _with_long_lists(_read_object(path), path)
+    record = _with_long_lists(read_object(path), path)
     violation = first_violation("trial", record)
     if violation is not None:
         raise RunUnreadable(f"{path} is not a trial's record, {violation}")
@@ -233,7 +233,7 @@ def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:
     for name in WATCHERS:
         lists = path.with_suffix(f".{name}.frames.json")
         if name in facts and lists.is_file():
-            facts[name] = merge_long_lists(facts[name], _read_object(lists))
+            facts[name] = merge_long_lists(facts[name], read_object(lists))
     return {**record, "facts": facts}
 
 
@@ -243,11 +243,12 @@ def _of_machines(folder: Path, what: str) -> dict[str, dict[str, dict[str, Any]]
     for path in sorted(folder.glob(f"raw/{what}-*.json")):
         host, _, edge = path.stem.removeprefix(f"{what}-").rpartition("-")
         if host and edge in ("before", "after"):
-            found.setdefault(host, {})[edge] = _read_object(path)
+            found.setdefault(host, {})[edge] = read_object(path)
     return found
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object. Raises RunUnreadable where it does not."""
     try:
         loaded = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
     except OSError as error:

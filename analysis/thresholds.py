@@ -66,11 +66,14 @@ class _Measured:
     below: float | None = None
 
 
-def parse(rules: Iterable[object]) -> list[Threshold]:
-    """Read the rules of a profile. Raises ThresholdInvalid on the first that cannot be read, or stands there twice."""
+def parse(rules: Iterable[object], *, of_runs: bool = False) -> list[Threshold]:
+    """Read the rules of a profile, or with ``of_runs`` those of a comparison, where every part is a ratio of two runs.
+
+    Raises ThresholdInvalid on the first that cannot be read, or stands there twice.
+    """
     read: list[Threshold] = []
     for rule in rules:
-        found = _parse(rule)
+        found = _parse(rule, of_runs=of_runs)
         if any((found.metric, found.part, found.statistic, found.operator) == _what(other) for other in read):
             raise ThresholdInvalid(
                 f"threshold {found.rule!r}: another rule bounds the same figure with {found.operator}; "
@@ -122,6 +125,12 @@ def judge(rules: Sequence[str], metrics: Sequence[Mapping[str, Any]], *, valid: 
     return [_judge(threshold, rows.get(threshold.metric.name), valid=valid) for threshold in parse(rules)]
 
 
+def judge_comparison(rules: Sequence[Threshold], metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Judge rules that were read with ``of_runs`` by the metrics of a comparison of two runs."""
+    rows = {(metric["name"], metric["part"]): metric for metric in metrics}
+    return [_judge_ratio(threshold, rows.get((threshold.metric.name, threshold.part))) for threshold in rules]
+
+
 def missed(thresholds: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Give the judged rules that are missed."""
     return [threshold for threshold in thresholds if not threshold["met"]]
@@ -136,7 +145,7 @@ def _what(threshold: Threshold) -> tuple[Metric, str, str, str]:
     return threshold.metric, threshold.part, threshold.statistic, threshold.operator
 
 
-def _parse(rule: object) -> Threshold:
+def _parse(rule: object, *, of_runs: bool) -> Threshold:
     if not isinstance(rule, str):
         raise ThresholdInvalid(f"threshold {rule!r}: a rule is a text: {FORM}")
     text = " ".join(rule.split())
@@ -152,7 +161,8 @@ def _parse(rule: object) -> Threshold:
     part, dot, statistic = rest.partition(".")
     if part not in PARTS:
         raise ThresholdInvalid(f"threshold {text!r}: {part!r} is no part of a metric; the parts are {', '.join(PARTS)}")
-    allowed = OF_A_RATIO if part == RATIO else OF_AN_ARM
+    is_ratio = of_runs or part == RATIO
+    allowed = OF_A_RATIO if is_ratio else OF_AN_ARM
     if dot and statistic not in allowed:
         raise ThresholdInvalid(
             f"threshold {text!r}: {statistic!r} is no statistic of {part}; those are {', '.join(allowed)}"
@@ -161,7 +171,7 @@ def _parse(rule: object) -> Threshold:
     if not math.isfinite(limit):
         raise ThresholdInvalid(
             f"threshold {text!r}: {found['limit']!r} is no number; give one in "
-            f"{_unit(BY_NAME[name], part) or 'digits'}, without its unit"
+            f"{'digits' if is_ratio else BY_NAME[name].unit}, without its unit"
         )
     return Threshold(text, BY_NAME[name], part, statistic or allowed[0], found["operator"], limit)
 
@@ -175,6 +185,16 @@ def _judge(threshold: Threshold, metric: Mapping[str, Any] | None, *, valid: boo
         measured = _of_ratio(threshold, metric)
     else:
         measured = _of_arm(threshold, metric)
+    return _judged(threshold, measured)
+
+
+def _judge_ratio(threshold: Threshold, metric: Mapping[str, Any] | None) -> dict[str, Any]:
+    if metric is None:
+        return _judged(threshold, _Measured(None, "not measured: neither run has this figure"))
+    return _judged(threshold, _of_ratio(threshold, metric))
+
+
+def _judged(threshold: Threshold, measured: _Measured) -> dict[str, Any]:
     if measured.below is not None:
         # Something that is below b is certainly below every limit from b on, and certainly above none.
         met = threshold.operator in ("<", "<=") and measured.below <= threshold.limit
@@ -190,7 +210,7 @@ def _of_ratio(threshold: Threshold, metric: Mapping[str, Any]) -> _Measured:
     if threshold.statistic == "estimate":
         return _measured(metric["ratio"], "")
     if bounds is None:
-        return _Measured(None, f"not measured: {metric['n']} pairs give no interval, which needs {FEWEST_PAIRS}")
+        return _Measured(None, f"not measured: no interval, {metric['reason']}")
     return _measured(bounds[threshold.statistic], "")
 
 

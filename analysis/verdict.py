@@ -68,16 +68,24 @@ def smallest_p(pairs: int) -> float:
     return 2.0 ** (1 - pairs)
 
 
-def decide(comparison: Comparison, p: float | None, margin: float, below: Verdict, above: Verdict) -> Decision:
+def decide(
+    comparison: Comparison,
+    p: float | None,
+    margin: float,
+    below: Verdict,
+    above: Verdict,
+    *,
+    fewest: int = FEWEST_PAIRS,
+) -> Decision:
     """Say the verdict of one metric.
 
     ``p`` is the adjusted p of a family member or the plain p of the primary metric; ``below`` and ``above`` are the
-    words for a ratio under and over 1.
+    words for a ratio under and over 1, ``fewest`` the pairs without which there is no verdict.
     """
-    if comparison.n < FEWEST_PAIRS or p is None or comparison.equivalence_interval is None:
+    if comparison.n < fewest or p is None or comparison.equivalence_interval is None:
         return Decision(
             Verdict.TOO_FEW_BLOCKS,
-            f"{comparison.n} {'pair' if comparison.n == 1 else 'pairs'}, and an interval at 95 % needs {FEWEST_PAIRS}",
+            f"{comparison.n} {'pair' if comparison.n == 1 else 'pairs'}, and an interval at 95 % needs {fewest}",
         )
     lowest, highest = 1 / (1 + margin), 1 + margin
     inner = comparison.equivalence_interval

@@ -152,7 +152,7 @@ CLOSED_LISTS: Mapping[str, type[StrEnum]] = {
 
 @cache
 def published(name: str) -> dict[str, Any]:
-    """Give the JSON Schema of ``run``, ``plan`` or ``trial`` as it is published beside this module."""
+    """Give the JSON Schema of ``run``, ``plan``, ``trial`` or ``comparison`` as it is published beside this module."""
     loaded: dict[str, Any] = json.loads(resources.files(__name__).joinpath(f"{name}.schema.json").read_text("utf-8"))
     return loaded
 

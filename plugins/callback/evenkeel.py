@@ -40,7 +40,7 @@ author: Evenkeel contributors (@evenkeel)
 DEPLOYING = frozenset({"site.yml", "reset.yml"})
 QUIET_ROLES = frozenset({"machine", "settings"})
 # A play with one of these roles is told by its progress and its closing words alone.
-TOLD_ROLES = frozenset({"benchmark", "report"})
+TOLD_ROLES = frozenset({"benchmark", "compare", "report"})
 QUIET_ACTIONS = frozenset(
     f"ansible.builtin.{name}"
     for name in ("assert", "include_role", "include_tasks", "set_fact", "validate_argument_spec")

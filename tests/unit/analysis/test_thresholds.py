@@ -154,7 +154,7 @@ def test_no_data_meet_no_rule(evaluated: Make, figure: str, sign: str) -> None:
 def test_an_interval_that_is_none_meets_no_rule(evaluated: Make) -> None:
     (found,) = judged(evaluated(blocks=3), f"{PRIMARY}.ratio.low >= 0")
     assert not found["met"]
-    assert found["reason"] == "not measured: 3 pairs give no interval, which needs 6"
+    assert found["reason"] == "not measured: no interval, 3 pairs, and an interval at 95 % needs 6"
 
 
 def test_a_gap_in_an_arms_figures_meets_no_rule() -> None:
