@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import burst_credits, calibration, cold, parity, steal, watched
+from analysis import burst_credits, calibration, cold, disturbances, parity, steal, watched
 from analysis.figures import lookup, number_at, percent
-from analysis.run_store import WATCHERS, RunFolder
+from analysis.run_store import WATCHERS, PlannedTrial, RunFolder
 from analysis.schema import Arm, Caution, Kind, Part
 
 MOST_CLIENT_SHARE = 0.02
@@ -309,6 +309,82 @@ def _python_builds(run: RunFolder) -> Iterator[Remark]:
         )
 
 
+def _counted(run: RunFolder) -> Iterator[tuple[PlannedTrial, Mapping[str, Any]]]:
+    """Give the facts of every counted trial that was measured."""
+    for trial in run.trials:
+        if trial.counted and trial.id in run.records:
+            yield trial, run.records[trial.id]["facts"]
+
+
+def _throttled(run: RunFolder) -> Iterator[Remark]:
+    """A quota that holds a service back in a few periods is its quota; in many of them it is what was measured."""
+    worst: dict[Arm, tuple[float, str]] = {}
+    for trial, facts in _counted(run):
+        seen = disturbances.throttled(facts)
+        if trial.kind is Kind.LOAD and seen is not None and seen.share is not None:
+            worst[trial.arm] = max(worst.get(trial.arm, (0.0, trial.id)), (seen.share, trial.id))
+    held = {arm: found for arm, found in worst.items() if found[0] > disturbances.MOST_THROTTLED_SHARE}
+    if not held:
+        return
+    said = " and ".join(f"the {arm} arm in up to {percent(share)} ({trial})" for arm, (share, trial) in held.items())
+    free = [arm for arm in worst if arm not in held]
+    yield Remark(
+        Caution.THROTTLED,
+        f"The CPU quota held back {said} of its periods"
+        + (f", the {free[0]} arm under the same quota in no more than {percent(worst[free[0]][0])}" if free else "")
+        + ": the service asks for more CPU than it is granted. Grant both arms more, or read the figures as those of "
+        "this quota.",
+    )
+
+
+def _swapped(run: RunFolder) -> Iterator[Remark]:
+    found = {trial.id: size for trial, facts in _counted(run) if (size := disturbances.swapped(facts)) is not None}
+    if found:
+        worst = max(found, key=lambda name: found[name])
+        yield Remark(
+            Caution.SWAPPED,
+            f"The host moved up to {found[worst] / 2**20:.3g} MiB to or from swap during a trial ({worst}; "
+            f"{len(found)} of the counted trials): times may be the disk's, and memory that was swapped out is missing "
+            "from the memory figures. Free memory or turn swap off, and repeat the run.",
+        )
+
+
+def _clock_set(run: RunFolder) -> Iterator[Remark]:
+    found = {trial.id: step for trial, facts in _counted(run) if (step := disturbances.clock_step(facts)) is not None}
+    if found:
+        worst = max(found, key=lambda name: abs(found[name]))
+        yield Remark(
+            Caution.CLOCK_SET,
+            f"The wall clock was set by up to {found[worst]:+.3g} s during a trial ({', '.join(found)}). Every figure is "
+            "of the monotonic clock but ab's own, and a load that it spoils is not valid: let the clock settle before "
+            "a run.",
+        )
+
+
+def _watch_window_off(run: RunFolder) -> Iterator[Remark]:
+    found = {trial.id: off for trial, facts in _counted(run) if (off := disturbances.uncovered(facts)) is not None}
+    if found:
+        first, off = next(iter(found.items()))
+        yield Remark(
+            Caution.WATCH_WINDOW_OFF,
+            f"What was watched does not cover the load in {', '.join(found)} ({first}: {off}): CPU there is not measured. "
+            "Watch and load must be on one host; see the watcher's record for what ended it.",
+        )
+
+
+def _stalled(run: RunFolder) -> Iterator[Remark]:
+    found = {trial.id: times for trial, facts in _counted(run) if (times := disturbances.stalled(facts)) is not None}
+    if found:
+        worst = max(found, key=lambda name: found[name][0])
+        longest, median = found[worst]
+        yield Remark(
+            Caution.STALLED,
+            f"A response took {longest:.3g} s where half of them took at most {median:.3g} s ({worst}; seen in "
+            f"{len(found)} loads). ab is a closed loop: while it waited it sent nothing, so that its percentiles hide "
+            "what users arriving meanwhile would have seen. An open-loop load shows that.",
+        )
+
+
 _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _standins,
     _base,
@@ -327,4 +403,9 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _credits,
     _calibration_drift,
     _python_builds,
+    _throttled,
+    _swapped,
+    _clock_set,
+    _watch_window_off,
+    _stalled,
 )

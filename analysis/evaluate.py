@@ -70,13 +70,17 @@ NOT_KNOWN_ON_CLUSTER = (
 
 @dataclass(frozen=True)
 class _Context:
-    """What of a run bears on every metric; ``borrowed`` where the other arm's figures are another run's."""
+    """What of a run bears on every metric; ``borrowed`` where the other arm's figures are another run's.
+
+    ``unequal`` where the arms were found on unequal ground.
+    """
 
     primary: str
     margin: float
     status: Status
     valid: bool
     borrowed: bool
+    unequal: bool
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         status=status,
         valid=not problems,
         borrowed=base is not None,
+        unequal=any(validity.is_of_parity(problem.code, problem.trial) for problem in problems),
     )
     cpus = parity.granted_cpus([*own, *beside])
     metrics = _metrics(context, [*own, *beside])
@@ -293,7 +298,8 @@ def _word(
 ) -> tuple[Verdict | None, str]:
     """Give the verdict and its reason; no verdict where nothing is tested."""
     if not context.valid:
-        return Verdict.NOT_VALID, "the run is not valid, so no figures are compared"
+        unequal = f"{parity.FAILED}: " if context.unequal else ""
+        return Verdict.NOT_VALID, f"{unequal}the run is not valid, so no figures are compared"
     if context.status is Status.ONE_ARM:
         if not any(pair.measured for pair in pairs):
             return Verdict.NOT_MEASURED, _why_not_measured(metric, pairs)

@@ -14,11 +14,16 @@ from analysis.figures import ABSENT, lookup, percent
 from analysis.run_store import PlannedTrial
 from analysis.schema import Arm, Kind
 
+# The words on whatever is said of a run whose arms stood on unequal ground.
+FAILED = "PARITY FAILED"
 EXACT = "exact"
 OF_BOTH = "exact, of the packages that both arms have"
 # What a difference makes a wrong answer; every other condition is the ground that the arms stand on.
 ANSWERS = ("accuracy", "accuracy before a load", "accuracy after a load", "correct answers")
 EFFECTIVE_CORES_TOLERANCE = 0.10
+# Where a load comes from.
+OWN_HOST = "the arm's own host"
+OTHER_HOST = "another host"
 
 Record = tuple[PlannedTrial, Mapping[str, Any]]
 
@@ -97,6 +102,8 @@ CONDITIONS = (
     _Condition("CPU quota, cores", Kind.START, _startup("granted", "cpu_quota_cores"), of_process=True),
     _Condition("memory limit, bytes", Kind.START, _startup("granted", "memory_limit_bytes"), of_process=True),
     _Condition("request threads", Kind.START, _effective("request_threads")),
+    # Earlier services did not say it.
+    _Condition("serving processes", Kind.START, _effective("serving_processes"), only_where_measured=True),
     _Condition("compute threads", Kind.START, _effective("compute_threads")),
     _Condition("queue limit", Kind.START, _effective("queue_limit")),
     _Condition("engine", Kind.START, _startup("answer", "engine")),
@@ -131,7 +138,8 @@ def checks(records: Iterable[Record]) -> list[Check]:
     done = [check for condition in conditions if (check := _exact(condition, counted)) is not None]
     if (installed := _installed(counted)) is not None:
         done.append(installed)
-    return done if hidden else [*done, _effective_cores(counted)]
+    # Where a service is on another host than its arm is said to be, the place of its client is in that caution too.
+    return done if hidden else [*done, *_client_place(counted), _effective_cores(counted)]
 
 
 def is_out_of_sight(facts: Mapping[str, Any]) -> bool:
@@ -244,6 +252,36 @@ def _of_packages(versions: Mapping[str, str], common: Sequence[str]) -> dict[str
         "sha256": hashlib.sha256(lines.encode()).hexdigest(),
         **({"only here": more} if more else {}),
     }
+
+
+def _client_place(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> list[Check]:
+    """Compare where each arm's load came from: a network and a shared CPU are both in a response time.
+
+    Empty for a run without loads.
+    """
+    values = {
+        arm: _distinct(
+            OWN_HOST if trial.host == trial.load_host else OTHER_HOST
+            for trial, _ in counted
+            if trial.arm == arm and trial.kind is Kind.LOAD
+        )
+        for arm in _arms(counted)
+    }
+    if not any(values.values()):
+        return []
+    alone = len(values) < len(Arm)
+    reason = _why_unequal(values)
+    return [
+        Check(
+            name="place of the load generator",
+            server=_shown(values.get(Arm.SERVER, [])),
+            serverless=_shown(values.get(Arm.SERVERLESS, [])),
+            equal=None if alone and reason is None else reason is None,
+            tolerance=EXACT,
+            reason="one arm only" if alone and reason is None else reason,
+            recorded=all(values.values()),
+        )
+    ]
 
 
 def _effective_cores(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> Check:

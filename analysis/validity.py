@@ -11,7 +11,7 @@ from typing import Any
 
 from evenkeel.plan import trial_plan
 
-from analysis import parity, watched
+from analysis import disturbances, parity, watched
 from analysis.figures import lookup, percent
 from analysis.run_store import WATCHERS, PlannedTrial, RunFolder
 from analysis.schema import Arm, Kind, Reason, Status
@@ -28,6 +28,7 @@ FACTS_OF = {
 CODES_OF_MODULES = {
     Reason.WRONG_ANSWER: {"wrong_answer", "wrong_evaluation", "answer_changed"},
     Reason.INSTANCE_CHANGED: {"instance_changed", "restarted"},
+    Reason.CLOCK_STEPPED: {"clock_disagrees"},
     Reason.REQUESTS_FAILED: {"failed_requests", "body_bytes", "empty_answers", "incomplete"},
 }
 
@@ -84,6 +85,7 @@ def problems(run: RunFolder, checks: Sequence[parity.Check], rebuilt: Iterable[P
     for trial in run.trials:
         found.extend(_of_trial(run, trial, status))
     found.extend(_of_instances(run))
+    found.extend(_of_costs(run))
     found.extend(rebuilt)
     # What an interrupted run did not come to record is no difference between the arms.
     found.extend(of_parity(check for check in checks if check.recorded or status != Status.INTERRUPTED))
@@ -133,6 +135,13 @@ def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[P
         yield from _of_load(
             trial, facts["ab_benchmark"], float(run.plan["profile"]["run"]["load"].get("max_error_rate", 0))
         )
+        used = disturbances.saturated_client(facts)
+        if used is not None:
+            message = (
+                f"the load generator used {used:.2g} CPU cores, and its one thread can use 1: the figures are of the "
+                "client, not of the service. Run it on a faster or another machine (load_host), or send it less"
+            )
+            yield Problem(Reason.CLIENT_SATURATED, message, trial.id)
     seen = watched.watched(facts)
     if seen is not None and seen.restarted:
         how = "; ".join(watched.group_changes(facts, watched.FUNCTION))
@@ -197,8 +206,29 @@ def _of_instances(run: RunFolder) -> Iterator[Problem]:
                     f"{lookup(started, 'service_startup', 'instance_id')}",
                     trial.id,
                 )
+        changed = disturbances.other_quota(facts, started)
+        if changed is not None:
+            yield Problem(Reason.QUOTA_CHANGED, changed, trial.id)
         if _other_boot(trial, facts, start, started):
             yield Problem(Reason.HOST_REBOOTED, f"the host's boot id is not that of {start.id}", trial.id)
+
+
+def _of_costs(run: RunFolder) -> Iterator[Problem]:
+    """Look for loads whose answers cost so little that they cannot have been computed on the request."""
+    costs: dict[Arm, list[float]] = {}
+    for trial in run.trials:
+        record = run.records.get(trial.id)
+        cost = None if record is None or trial.discarded else disturbances.evaluation_cost(record["facts"])
+        if cost is not None:
+            costs.setdefault(trial.arm, []).append(cost)
+    for trial in run.trials:
+        record = run.records.get(trial.id)
+        if trial.kind is not Kind.LOAD or record is None:
+            continue
+        # The cheapest evaluation of the arm: other work on the machine only makes one dearer.
+        message = disturbances.not_computed(record["facts"], min(costs.get(trial.arm, []), default=None))
+        if message is not None:
+            yield Problem(Reason.NOT_COMPUTED, message, trial.id)
 
 
 def _other_boot(trial: PlannedTrial, facts: Facts, start: PlannedTrial, started: Facts) -> bool:
@@ -215,6 +245,11 @@ def _instances(facts: Mapping[str, Any]) -> list[str]:
     """Give the instance ids that a load's own probes read before and after ab, each once."""
     probes = [lookup(facts, "ab_benchmark", "probes", edge, "answer", "instance_id") for edge in ("before", "after")]
     return list(dict.fromkeys(probe for probe in probes if isinstance(probe, str)))
+
+
+def is_of_parity(code: str, trial: str | None) -> bool:
+    """Whether a reason is of unequal ground; a wrong answer of no single trial is two arms that answer differently."""
+    return trial is None and code in (Reason.PARITY_FAILED, Reason.WRONG_ANSWER)
 
 
 def of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:

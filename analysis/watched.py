@@ -94,6 +94,23 @@ def nodes(facts: Mapping[str, Any]) -> list[Watched]:
     return [one for one in found if one is not None]
 
 
+def control_group(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what was read of the CPU quota over the service; empty where nobody looked, or it has several containers.
+
+    Keys, each null where the kernel does not give it: ``throttled_periods``, ``throttled_seconds``,
+    ``elapsed_periods``, ``cpu_quota_cores``.
+    """
+    found: object = lookup(facts, "htop")
+    if _on_cluster(facts):
+        record = _group(facts, FUNCTION)
+        containers = lookup(record, "containers")
+        found = record if isinstance(containers, list) and len(containers) == 1 else None
+    elif (container := _container(facts)) is not None:
+        found = container
+    group = lookup(found, "cgroup")
+    return group if isinstance(group, Mapping) else {}
+
+
 def load_window(facts: Mapping[str, Any]) -> Window | None:
     """Give ab's own window; None where it recorded none."""
     start, end = (lookup(facts, "ab_benchmark", "window", f"{edge}_monotonic_seconds") for edge in ("start", "end"))

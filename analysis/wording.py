@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis import burst_credits, steal, thresholds
+from analysis import burst_credits, parity, steal, thresholds, validity
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Status, Verdict
@@ -16,6 +16,7 @@ from analysis.schema import Arm, Status, Verdict
 Run = Mapping[str, Any]
 
 NOT_MEASURED = "not measured"
+LONGEST_CHECK = 120
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -81,7 +82,9 @@ def probability(value: float | None) -> str:
 
 
 def verdict(metric: Mapping[str, Any]) -> str:
-    """Print a metric's verdict, or that it is shown and not tested."""
+    """Print a metric's verdict, or that it is shown and not tested; over unequal ground it says so itself."""
+    if metric["verdict"] == Verdict.NOT_VALID and parity.FAILED in (metric["reason"] or ""):
+        return f"{metric['verdict']}: {parity.FAILED}"
     if metric["verdict"] is not None:
         return str(metric["verdict"])
     return "not tested" if metric["role"] == Role.SHOWN else "no verdict"
@@ -147,6 +150,33 @@ def pairing_sentence(run: Run) -> str | None:
     return None if chosen is None else f"Pairing by {chosen}: {PAIRINGS[chosen]}."
 
 
+def parity_failed(run: Run) -> bool:
+    """Whether a condition was found to differ between the arms; what an interrupted run did not record is no such."""
+    return bool(_unequal(run))
+
+
+def _unequal(run: Run) -> list[str]:
+    """Give what was found of the failed checks."""
+    return [
+        reason["message"]
+        for reason in run["invalid_reasons"]
+        if validity.is_of_parity(reason["code"], reason["trial"])
+    ]
+
+
+def parity_sentence(run: Run) -> str | None:
+    """Say that the arms did not stand on equal ground, and in what; None where they did."""
+    found = _unequal(run)
+    if not found:
+        return None
+    # The check's name and values stand before the remark in brackets; lists of packages are too long for a sentence.
+    first = found[0].partition(" (")[0]
+    if len(first) > LONGEST_CHECK:
+        first = first.partition(":")[0]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"{parity.FAILED}: the arms did not stand on equal ground ({first}{more})."
+
+
 def status_sentence(run: Run) -> str | None:
     """Say what the run is where it is not simply complete and valid."""
     if run["status"] == Status.INTERRUPTED:
@@ -156,8 +186,9 @@ def status_sentence(run: Run) -> str | None:
         )
     if not run["valid"]:
         count = len(run["invalid_reasons"])
+        unequal = parity_sentence(run)
         return (
-            f"This run is INVALID, for {count} {'reason' if count == 1 else 'reasons'} listed below: its figures are "
+            f"{unequal + ' ' if unequal else ''}This run is INVALID, for {count} {'reason' if count == 1 else 'reasons'} listed below: its figures are "
             "shown as "
             "they were measured, and nothing is compared."
         )

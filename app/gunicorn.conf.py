@@ -34,4 +34,6 @@ errorlog = "-"
 
 def post_worker_init(worker: Worker) -> None:
     """Begin the model's start-up in the worker: threads started in the master would not survive the fork."""
-    worker.wsgi.extensions["service"].start(serving_threads=worker.cfg.threads, first_pid=worker.ppid)
+    worker.wsgi.extensions["service"].start(
+        serving_threads=worker.cfg.threads, serving_processes=worker.cfg.workers, first_pid=worker.ppid
+    )

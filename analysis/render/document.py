@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis import calibration, cluster_phases, thresholds, verdict, wording
+from analysis import calibration, cluster_phases, parity, thresholds, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
 from analysis.schema import Kind
@@ -56,10 +56,12 @@ def document(run: Run) -> Document:
 
 
 def stamp(run: Run) -> str:
-    """Give the run's state: VALID or INVALID, its status, and MISSED where a valid run misses a threshold."""
-    against = thresholds.missed(run["thresholds"]) if run["valid"] else []
-    of_rules = f", MISSED {len(against)} of {len(run['thresholds'])} thresholds" if against else ""
-    return f"{'VALID' if run['valid'] else 'INVALID'}, {run['status'].replace('_', ' ')}{of_rules}"
+    """Give the run's state: VALID or INVALID, PARITY FAILED, its status, and MISSED where a valid run misses a threshold."""
+    words = ["VALID" if run["valid"] else "INVALID", *([parity.FAILED] if wording.parity_failed(run) else [])]
+    words.append(run["status"].replace("_", " "))
+    if run["valid"] and (against := thresholds.missed(run["thresholds"])):
+        words.append(f"MISSED {len(against)} of {len(run['thresholds'])} thresholds")
+    return ", ".join(words)
 
 
 def verdict_table(run: Run) -> Table:

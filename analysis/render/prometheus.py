@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis import parity, wording
+
 
 def prometheus(run: Mapping[str, Any]) -> str:
     """Print the run's validity, every arm's medians and every ratio. What was not measured has no line."""
@@ -17,6 +19,15 @@ def prometheus(run: Mapping[str, Any]) -> str:
 def _lines(run: Mapping[str, Any]) -> Iterator[str]:
     about = {"run": run["run_id"], "profile": run["profile"]["name"]}
     yield from _family("evenkeel_run_valid", "1 where the run is valid, else 0", [(about, int(run["valid"]))])
+    failed = wording.parity_failed(run)
+    # One arm alone has nothing to be equal to, and what an interrupted run did not record is not known.
+    if failed or run["parity"]["passed"]:
+        state = {"state": parity.FAILED if failed else "equal ground"}
+        yield from _family(
+            "evenkeel_parity_passed",
+            "1 where both arms stood on equal ground, 0: PARITY FAILED",
+            [({**about, **state}, int(not failed))],
+        )
     for metric in run["metrics"]:
         medians = [
             ({**about, "arm": arm, "platform": run["platform"].get(arm, "")}, metric[arm]["median"])

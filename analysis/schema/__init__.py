@@ -106,6 +106,10 @@ class Reason(StrEnum):
     INSTANCE_CHANGED = "instance_changed"
     HOST_REBOOTED = "host_rebooted"
     PARITY_FAILED = "parity_failed"
+    NOT_COMPUTED = "not_computed"
+    CLIENT_SATURATED = "client_saturated"
+    CLOCK_STEPPED = "clock_stepped"
+    QUOTA_CHANGED = "quota_changed"
 
 
 # The code on the last line of a run that is valid and misses a threshold of its profile: no reason why it is INVALID.
@@ -132,6 +136,11 @@ class Caution(StrEnum):
     CREDITS_RAN_OUT = "credits_ran_out"
     CALIBRATION_DRIFT = "calibration_drift"
     PYTHON_BUILD = "python_build"
+    THROTTLED = "throttled"
+    SWAPPED = "swapped"
+    CLOCK_SET = "clock_set"
+    WATCH_WINDOW_OFF = "watch_window_off"
+    STALLED = "stalled"
 
 
 # The platforms of an arm whose starts a cluster proves to be cold, and whose resources are told apart.

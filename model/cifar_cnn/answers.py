@@ -98,6 +98,7 @@ class Service:
         self._lifecycle = Lifecycle(process_start_monotonic(os.getpid()))
         self._classifier: Classifier | None = None
         self._serving_threads: int | None = None
+        self._serving_processes: int | None = None
         self._held_ready = threading.Lock()
         self._routes: dict[str, dict[str, Callable[[Mapping[str, str], bytes], Answer]]] = {
             "/": {"GET": self._evaluate, "HEAD": self._head},
@@ -134,13 +135,16 @@ class Service:
         """How many threads a server in front of this service shall have."""
         return self._settings.request_threads if self._settings else DEFAULT_REQUEST_THREADS
 
-    def start(self, *, serving_threads: int | None = None, first_pid: int | None = None) -> None:
+    def start(
+        self, *, serving_threads: int | None = None, serving_processes: int = 1, first_pid: int | None = None
+    ) -> None:
         """Begins the start-up in the background; call it once, in the process that serves.
 
         `serving_threads` is the number of request threads the server in front really runs; without it /startup says
-        null. `first_pid` is the service's first process, where the serving one was forked from it.
+        null. `serving_processes` is how many processes take requests, each with a model of its own. `first_pid` is the service's first process, where the serving one was forked from it.
         """
         self._serving_threads = serving_threads
+        self._serving_processes = serving_processes
         if first_pid is not None:
             self._lifecycle = Lifecycle(process_start_monotonic(first_pid))
         self._compute.start(self._run_start_up)
@@ -293,6 +297,7 @@ class Service:
                 ],
                 "effective": {
                     "request_threads": self._serving_threads,
+                    "serving_processes": self._serving_processes,
                     "compute_threads": classifier.compute_threads if classifier else None,
                     "queue_limit": self._compute.queue_limit,
                     "service_sha256": settings.sha256 if settings else None,

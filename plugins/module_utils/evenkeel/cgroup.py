@@ -189,10 +189,14 @@ def cpu_resolution_seconds(path: str) -> float:
 
 
 class Throttling(NamedTuple):
-    """How often, and for how long in sum over CPUs, the quota held a group back."""
+    """How often, and for how long in sum over CPUs, the quota held a group back.
+
+    ``elapsed_periods`` are the quota's periods in which the group had anything to run, held back or not.
+    """
 
     periods: int
     seconds: float
+    elapsed_periods: int | None = None
 
 
 def throttling(path: str) -> Throttling | None:
@@ -200,9 +204,50 @@ def throttling(path: str) -> Throttling | None:
     values = _read_keyed(path, "cpu.stat")
     if "nr_throttled" not in values:
         return None
+    periods, elapsed = values["nr_throttled"], values.get("nr_periods")
     if "throttled_usec" in values:
-        return Throttling(values["nr_throttled"], values["throttled_usec"] / MICROSECONDS_PER_SECOND)
-    return Throttling(values["nr_throttled"], values.get("throttled_time", 0) / NANOSECONDS_PER_SECOND)
+        return Throttling(periods, values["throttled_usec"] / MICROSECONDS_PER_SECOND, elapsed)
+    return Throttling(periods, values.get("throttled_time", 0) / NANOSECONDS_PER_SECOND, elapsed)
+
+
+def throttling_upwards(pid: int, proc_root: str = "/proc", cgroup_root: str = DEFAULT_CGROUP_ROOT) -> list[Throttling]:
+    """What was held back so far of the process's group and of each group above it that is mounted, from the inside out.
+
+    Any of them may have a quota, and each counts its own. Empty where the process has ended or no group can be seen.
+    """
+    try:
+        paths = paths_of(pid, proc_root, cgroup_root)
+    except ProcessNotFound:
+        return []
+    directory = paths.get("cpu") or paths.get(UNIFIED)
+    found = [] if directory is None else [throttling(one) for one in _upwards(directory, cgroup_root)]
+    return [one for one in found if one is not None]
+
+
+def most_throttled(before: list[Throttling], after: list[Throttling]) -> dict[str, float | int | None]:
+    """The keys ``throttled_periods``, ``throttled_seconds`` and ``elapsed_periods`` between two readings.
+
+    Of the group that was held back longest: groups inside one another wait at the same time, and a sum would count it
+    twice. All are null where nothing could be read, or the groups are not the same ones any more.
+    """
+    if not before or len(before) != len(after):
+        return {"throttled_periods": None, "throttled_seconds": None, "elapsed_periods": None}
+    differences = [
+        Throttling(
+            late.periods - early.periods,
+            late.seconds - early.seconds,
+            None
+            if late.elapsed_periods is None or early.elapsed_periods is None
+            else late.elapsed_periods - early.elapsed_periods,
+        )
+        for early, late in zip(before, after)
+    ]
+    most = max(differences, key=lambda one: one.seconds)
+    return {
+        "throttled_periods": most.periods,
+        "throttled_seconds": most.seconds,
+        "elapsed_periods": most.elapsed_periods,
+    }
 
 
 def memory_peak_bytes(path: str) -> int | None:
@@ -278,16 +323,15 @@ class Container:
 
     def facts(self) -> dict[str, Any]:
         """Throttling within the window; the peak is since the container's start."""
-        before = self._throttled_before
-        after = None if self._cpu_path is None else throttling(self._cpu_path)
+        before = [] if self._throttled_before is None else [self._throttled_before]
+        now = None if self._cpu_path is None else throttling(self._cpu_path)
         try:
             quota = cpu_quota_cores(self._pid) if self._cpu_path else None
         except ProcessNotFound:
             quota = None
         return {
             "version": self.version,
-            "throttled_seconds": after.seconds - before.seconds if after and before else None,
-            "throttled_periods": after.periods - before.periods if after and before else None,
+            **most_throttled(before, [] if now is None else [now]),
             "memory_peak_bytes": None if self._memory_path is None else memory_peak_bytes(self._memory_path),
             "cpu_quota_cores": quota,
         }

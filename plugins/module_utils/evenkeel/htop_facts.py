@@ -162,5 +162,6 @@ def facts(recording: Mapping[str, Any], screens: Sequence[Sequence[str]]) -> dic
         "memory": recording["memory"],
         "restarted": recording["restarted"],
         "ended_pids": recording["ended_pids"],
+        "cgroup": recording.get("cgroup"),
         "client": recording["client"],
     }

@@ -28,7 +28,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from . import procfs
+from . import cgroup, procfs
 from .clock import Deadline, host_boot_id, monotonic
 from .watch import COUNTER_INTERVAL_SECONDS, Watch, WatchError
 
@@ -349,6 +349,8 @@ def record(
     silence = min(FRAME_SILENCE_SECONDS, interval_seconds / 4)
     counter = procfs.cpu_counter(resolve())
     recorder = Recorder(counter, resolve, silence)
+    root = min(resolve())
+    held_back_before = cgroup.throttling_upwards(root)
     with _private_home(temporary_dir) as home:
         terminal = Terminal(argv, environment(home))
         try:
@@ -378,8 +380,20 @@ def record(
         "memory": {"kind": "pss", "samples": recorder.memory_samples},
         "restarted": recorder.restarted,
         "ended_pids": recorder.ended_pids(),
+        "cgroup": {
+            **cgroup.most_throttled(held_back_before, cgroup.throttling_upwards(root)),
+            "cpu_quota_cores": _quota(root),
+        },
         "client": {"cpu_seconds": time.process_time() - own_cpu_before + htop_cpu_seconds},
     }
+
+
+def _quota(pid: int) -> float | None:
+    """The CPU quota that holds for the process, in cores; None where there is none, or it has ended."""
+    try:
+        return cgroup.cpu_quota_cores(pid)
+    except procfs.ProcessNotFound:
+        return None
 
 
 def _fill(recorder: Recorder, terminal: Terminal, watch: Watch) -> None:

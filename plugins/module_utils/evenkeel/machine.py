@@ -76,12 +76,22 @@ def _read(path: str) -> str:
         return ""
 
 
+def _kib(meminfo: str, key: str) -> int | None:
+    """A line of /proc/meminfo in bytes, None where there is none; proc(5) gives them in units of 1,024 bytes."""
+    found = first_value(meminfo, key)
+    return int(found.split()[0]) * 1024 if found else None
+
+
+def _swap_used(meminfo: str) -> int | None:
+    total, free = _kib(meminfo, "SwapTotal"), _kib(meminfo, "SwapFree")
+    return None if total is None or free is None else total - free
+
+
 def describe(paths: Iterable[str], commands: Iterable[str]) -> dict[str, Any]:
     """The facts about this machine that every run records; sizes in bytes, absent readings None."""
     user = pwd.getpwuid(os.getuid())
     home = state_home(user.pw_uid, user.pw_dir, dict(os.environ))
     cpuinfo, meminfo, os_release = _read("/proc/cpuinfo"), _read("/proc/meminfo"), _read("/etc/os-release")
-    memory_kib = first_value(meminfo, "MemTotal")
     load = _read("/proc/loadavg").split()
     return {
         "affinity_cpus": sorted(os.sched_getaffinity(0)),
@@ -99,8 +109,10 @@ def describe(paths: Iterable[str], commands: Iterable[str]) -> dict[str, Any]:
         "kernel": platform.release(),
         "load1": float(load[0]) if load else None,
         "machine": platform.machine(),
-        "memory_bytes": int(memory_kib.split()[0]) * 1024 if memory_kib else None,
+        "memory_bytes": _kib(meminfo, "MemTotal"),
         "python": platform.python_version(),
+        "swap_bytes": _kib(meminfo, "SwapTotal"),
+        "swap_used_bytes": _swap_used(meminfo),
         "state_home": home,
         "user": user.pw_name,
         "user_id": user.pw_uid,

@@ -217,6 +217,7 @@ class _WatchedGroup:
                 "version": own[0]["version"],
                 "throttled_seconds": _sum([one["throttled_seconds"] for one in own]),
                 "throttled_periods": _sum([one["throttled_periods"] for one in own]),
+                "elapsed_periods": _sum([one["elapsed_periods"] for one in own]),
                 "memory_peak_bytes": own[0]["memory_peak_bytes"] if single else None,
                 "cpu_quota_cores": own[0]["cpu_quota_cores"] if single else None,
             },

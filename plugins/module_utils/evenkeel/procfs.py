@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from .clock import monotonic
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 NANOSECONDS_PER_SECOND = 1_000_000_000
 
 # A process counts user and system time in whole ticks, each rounded down: a difference of two readings can exceed the
@@ -475,6 +476,16 @@ def host_steal_seconds(proc_root: str = "/proc") -> tuple[float | None, float | 
     ticks = [int(value) for value in fields[1:9]]
     stolen = ticks[7] / TICKS_PER_SECOND if len(ticks) == 8 else None
     return stolen, sum(ticks) / TICKS_PER_SECOND
+
+
+def host_swapped_bytes(proc_root: str = "/proc", page_bytes: int = PAGE_BYTES) -> int | None:
+    """Bytes that the whole host moved to and from swap since boot; None where the kernel does not count them.
+
+    pswpin and pswpout of /proc/vmstat, in pages (man 5 proc_vmstat; mm/vmstat.c of Linux).
+    """
+    counted = dict(line.split() for line in (_read_text(proc_root, "vmstat") or "").splitlines() if line.count(" ") == 1)
+    pages = [counted.get(name, "") for name in ("pswpin", "pswpout")]
+    return sum(int(one) for one in pages) * page_bytes if all(one.isdigit() for one in pages) else None
 
 
 def command_line(pid: int, proc_root: str = "/proc") -> str:

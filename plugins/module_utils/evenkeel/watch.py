@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from . import async_job, procfs
-from .clock import Deadline, monotonic
+from .clock import Deadline, monotonic, wall_clock_offset
 
 # Counters are read this often between two frames.
 COUNTER_INTERVAL_SECONDS = 0.1
@@ -93,6 +93,8 @@ class Watch:
         self.ready_monotonic_seconds: float | None = None
         self.ended_by: str | None = None
         self._host_at_ready: tuple[float | None, float | None] = (None, None)
+        self._swapped_at_ready: int | None = None
+        self._clock_at_ready: float | None = None
 
     def ready(self) -> None:
         """Say that what is watched is seen from now on: the duration runs from here, and the ready file is made."""
@@ -100,6 +102,8 @@ class Watch:
             return
         self.ready_monotonic_seconds = monotonic()
         self._host_at_ready = procfs.host_steal_seconds()
+        self._swapped_at_ready = procfs.host_swapped_bytes()
+        self._clock_at_ready = wall_clock_offset()
         if self._ready_file is not None:
             with open(self._ready_file, "w", encoding="utf-8"):
                 pass
@@ -131,7 +135,10 @@ class Watch:
 
         ``host_steal_seconds`` of ``host_cpu_seconds``, all CPUs and what they did together, went to other virtual
         machines in the window; either is None where the kernel does not count it, or the watch was never ready.
+        ``host_swapped_bytes`` went to and from swap, and by ``wall_clock_step_seconds`` somebody set the wall clock;
+        None likewise.
         """
+        swapped = procfs.host_swapped_bytes()
         stolen, total = (
             None if before is None or after is None else after - before
             for before, after in zip(self._host_at_ready, procfs.host_steal_seconds())
@@ -142,6 +149,12 @@ class Watch:
             "ended_by": self.ended_by,
             "host_steal_seconds": stolen,
             "host_cpu_seconds": total,
+            "host_swapped_bytes": (
+                None if swapped is None or self._swapped_at_ready is None else swapped - self._swapped_at_ready
+            ),
+            "wall_clock_step_seconds": (
+                None if self._clock_at_ready is None else wall_clock_offset() - self._clock_at_ready
+            ),
         }
 
 

@@ -26,7 +26,7 @@ def checked(folder: Path) -> dict[str, parity.Check]:
 
 def test_equal_ground_passes_every_check(run_folder: Path) -> None:
     checks = checked(run_folder)
-    assert len(checks) == 26
+    assert len(checks) == 27
     assert {name for name, check in checks.items() if not check.equal} == set()
     assert parity.passed(list(checks.values())) is True
 

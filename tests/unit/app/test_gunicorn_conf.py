@@ -91,4 +91,4 @@ def test_the_service_starts_in_the_worker_and_counts_from_the_master(configure) 
     settings, service = configure(SERVICE), RecordingService()
     worker = SimpleNamespace(wsgi=SimpleNamespace(extensions={"service": service}), cfg=settings, ppid=4321)
     settings.post_worker_init(worker)
-    assert service.starts == [{"serving_threads": 8, "first_pid": 4321}]
+    assert service.starts == [{"serving_threads": 8, "serving_processes": 1, "first_pid": 4321}]

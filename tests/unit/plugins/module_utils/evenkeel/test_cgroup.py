@@ -94,7 +94,7 @@ def test_version_1(version_1: Host) -> None:
     assert "name=systemd" not in paths, "its directory does not exist"
     assert cgroup.cpu_usage_seconds(paths["cpuacct"]) == pytest.approx(12.345678901)
     assert cgroup.cpu_resolution_seconds(paths["cpuacct"]) == 1e-9
-    assert cgroup.throttling(paths["cpu"]) == cgroup.Throttling(41, pytest.approx(0.736355146))
+    assert cgroup.throttling(paths["cpu"]) == cgroup.Throttling(41, pytest.approx(0.736355146), 48)
     assert cgroup.memory_peak_bytes(paths["memory"]) == 3801088
 
 
@@ -108,7 +108,7 @@ def test_version_2(version_2: Host) -> None:
     assert path == f"{version_2.cgroup}/system.slice/docker-ab12.scope"
     assert cgroup.cpu_usage_seconds(path) == pytest.approx(2.500001)
     assert cgroup.cpu_resolution_seconds(path) == 1e-6
-    assert cgroup.throttling(path) == cgroup.Throttling(3, 0.25)
+    assert cgroup.throttling(path) == cgroup.Throttling(3, 0.25, 10)
     assert cgroup.memory_peak_bytes(path) == 2000000
 
 
@@ -231,3 +231,25 @@ def test_a_container_s_own_group_is_meant_not_one_inside_it() -> None:
     )
     scope = f"/sys/fs/cgroup/memory/kubepods/cri-containerd-{container}.scope"
     assert cgroup._group_of(scope, container) == scope
+
+
+def test_throttling_is_read_of_every_group_upwards(version_2: Host) -> None:
+    version_2.write("cgroup/system.slice/cpu.stat", "nr_periods 20\nnr_throttled 9\nthrottled_usec 500000\n")
+    found = cgroup.throttling_upwards(PID, version_2.proc, version_2.cgroup)
+    assert found == [cgroup.Throttling(3, 0.25, 10), cgroup.Throttling(9, 0.5, 20)]
+
+
+def test_a_process_that_has_ended_is_not_throttled_and_not_unthrottled_either(tmp_path: Path) -> None:
+    assert cgroup.throttling_upwards(PID, str(tmp_path), str(tmp_path)) == []
+    nothing = {"throttled_periods": None, "throttled_seconds": None, "elapsed_periods": None}
+    assert cgroup.most_throttled([], []) == nothing
+    assert cgroup.most_throttled([cgroup.Throttling(1, 0.1, 2)], []) == nothing
+
+
+def test_groups_inside_one_another_are_not_added_up() -> None:
+    before = [cgroup.Throttling(1, 0.1, 10), cgroup.Throttling(5, 1.0, 100)]
+    after = [cgroup.Throttling(3, 0.3, 20), cgroup.Throttling(10, 1.5, 110)]
+    found = cgroup.most_throttled(before, after)
+    assert found == {"throttled_periods": 5, "throttled_seconds": 0.5, "elapsed_periods": 10}
+    old_kernel = [cgroup.Throttling(3, 0.3)]
+    assert cgroup.most_throttled([cgroup.Throttling(1, 0.1)], old_kernel)["elapsed_periods"] is None

@@ -116,6 +116,7 @@ def test_a_container_whose_groups_cannot_be_seen_is_counted_by_the_engine(tmp_pa
         "version": None,
         "throttled_seconds": None,
         "throttled_periods": None,
+        "elapsed_periods": None,
         "memory_peak_bytes": None,
         "cpu_quota_cores": None,
     }
@@ -175,6 +176,7 @@ def test_a_container_whose_groups_are_seen_is_counted_there(
         "version": version,
         "throttled_seconds": pytest.approx(2.0),
         "throttled_periods": 20,
+        "elapsed_periods": None,
         "memory_peak_bytes": 777,
         "cpu_quota_cores": 0.5,
     }

@@ -56,6 +56,7 @@ def test_this_machine() -> None:
     assert facts["affinity_cpus"] == sorted(os.sched_getaffinity(0))
     assert facts["commands"]["sh"] and facts["commands"]["no-such-program"] is None
     assert facts["memory_bytes"] > 2**28
+    assert 0 <= facts["swap_used_bytes"] <= facts["swap_bytes"]
     assert facts["free_bytes"]["/"] > 0
 
 
@@ -63,3 +64,15 @@ def test_busy_cores_are_cpu_seconds_of_everyone() -> None:
     before, after = "cpu  100 0 50 900 10 1 2 3 0 0", "cpu  300 0 150 1000 20 1 2 3 0 0"
     assert machine.busy_cores(before, after, 100) == 3.0
     assert 0 <= machine.sample_busy_cores(0.05) <= 2 * (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "used"),
+    [("SwapTotal:  100 kB\nSwapFree:  60 kB", 40 * 1024), ("SwapTotal: 0 kB\nSwapFree: 0 kB", 0), ("", None)],
+)
+def test_swap_in_use_is_known_or_null(
+    monkeypatch: pytest.MonkeyPatch, meminfo: str, used: int | None
+) -> None:
+    read = machine._read
+    monkeypatch.setattr(machine, "_read", lambda path: meminfo if path == "/proc/meminfo" else read(path))
+    assert machine.describe([], [])["swap_used_bytes"] == used

@@ -142,6 +142,7 @@ def test_a_group_is_the_sum_of_its_containers(version: int, tmp_path: Path, monk
         "version": version,
         "throttled_seconds": pytest.approx(0.3),
         "throttled_periods": 3,
+        "elapsed_periods": None,
         "memory_peak_bytes": 5000,
         "cpu_quota_cores": 2.0,
     }

@@ -470,3 +470,17 @@ def test_a_process_is_found_by_its_id_in_its_own_namespace(tmp_path: Path) -> No
     (tmp_path / "4714").mkdir()
     assert procfs.in_namespaces(7, str(tmp_path)) == [4711, 4712]
     assert procfs.in_namespaces(9, str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "swapped"),
+    [
+        ("nr_free_pages 5\npswpin 3\npswpout 4\n", 7 * 4096),
+        ("pswpin 0\npswpout 0\n", 0),
+        ("pswpin 3\n", None),
+        ("", None),
+    ],
+)
+def test_swapped_pages_are_bytes_in_both_directions(tmp_path: Path, text: str, swapped: int | None) -> None:
+    (tmp_path / "vmstat").write_text(text)
+    assert procfs.host_swapped_bytes(str(tmp_path), page_bytes=4096) == swapped

@@ -158,3 +158,18 @@ def test_many_values_go_to_a_file_and_come_back() -> None:
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
+
+
+def test_the_window_has_what_was_swapped_and_by_how_much_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    swapped, offsets = iter([1000, 5096]), iter([100.0, 97.5])
+    monkeypatch.setattr(watch.procfs, "host_swapped_bytes", lambda: next(swapped))
+    monkeypatch.setattr(watch, "wall_clock_offset", lambda: next(offsets))
+    one = watch.Watch(options(duration_seconds=5.0))
+    one.ready()
+    found = one.window()
+    assert (found["host_swapped_bytes"], found["wall_clock_step_seconds"]) == (4096, -2.5)
+
+
+def test_a_watch_that_was_never_ready_knows_neither() -> None:
+    found = watch.Watch(options(duration_seconds=5.0)).window()
+    assert (found["host_swapped_bytes"], found["wall_clock_step_seconds"]) == (None, None)

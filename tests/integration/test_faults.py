@@ -1,0 +1,318 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The fault scoreboard (docs/scoreboard.md): each fault is put into real services, and the playbooks must catch it.
+
+One deployment serves all. A fault is a named stand-in for the function's handler, or is done to the service's process
+from outside, for the time of one run. The reason codes that a run must have are judged apart from `parity_failed` of
+the effective cores, which other work on the machine can bring about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.toolkit import SHORT, Toolkit, free_port, last_line, run_json
+
+pytestmark = pytest.mark.alone
+
+# A stand-in for the handler: it asks the real service, and falsifies what the load generator is told.
+HANDLER = '''
+
+# A stand-in for the handler, made by a test.
+import json
+import os
+import time
+
+honest, calls = handle, 0
+
+
+def handle(event, context):
+    global calls
+    if event.path != "/":
+        return honest(event, context)
+    by_ab = event.headers.get("User-Agent", "").startswith("ApacheBench")
+    calls += by_ab
+    FAULT
+'''
+FAULTS = {
+    "half of the answers are 502 of equal length": """
+    answered = honest(event, context)
+    return answered | {"statusCode": 502} if by_ab and calls % 2 == 0 else answered""",
+    "valid JSON of changing length": """
+    answered = honest(event, context)
+    calls += 1
+    return answered | {"body": json.dumps(json.loads(answered["body"]) | {"note": "x" * (calls % 50)})}""",
+    "wrong answers at full speed": """
+    if by_ab:
+        return {"statusCode": 200, "headers": {"Content-Type": "application/json"}, "body": '{"accuracy": 0.99}'}
+    return honest(event, context)""",
+    "wrong answers of equal length at full speed": """
+    if by_ab:
+        return last | {"body": last["body"].replace('"correct": ', '"correct":7', 1)}
+    globals()["last"] = honest(event, context)
+    return last""",
+    "a hung function": """
+    if by_ab:
+        time.sleep(3600)
+    return honest(event, context)""",
+    "half the CPUs": """
+    return honest(event, context)
+
+
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])""",
+}
+# After each evaluation the compute thread works on: a share SLOWDOWN of what the evaluation took, on as many CPUs, so
+# that the arms' effective cores stay equal and the slowdown is all that differs.
+SLOWER = '''
+
+# A stand-in for the handler's compute thread, made by a test: every evaluation takes longer.
+import time
+
+evaluates = service._compute.evaluate
+
+
+def longer(job):
+    def run(give_way):
+        import torch
+
+        begun = time.perf_counter()
+        done = job(give_way)
+        until = time.perf_counter() + SLOWDOWN * (time.perf_counter() - begun)
+        matrix = torch.ones(192, 192)
+        while time.perf_counter() < until:
+            matrix @ matrix
+        return done
+
+    return evaluates(run)
+
+
+service._compute.evaluate = longer
+'''
+# In front of an instance that is never stopped, as a gateway that keeps a function warm is.
+WARM = '''# A stand-in for the handler, made by a test.
+import urllib.error
+import urllib.request
+
+
+def handle(event, context):
+    query = "&".join(f"{name}={value}" for name, value in event.query.items())
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:PORT{event.path}?{query}", data=event.body or None, method=event.method
+    )
+    try:
+        answer = urllib.request.urlopen(asked, timeout=60)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.read().decode()}
+'''
+
+
+@pytest.fixture(scope="module")
+def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toolkit]:
+    kit = Toolkit(tmp_path_factory.mktemp("kit"), {"profile": "demo", "dataset": "digits"})
+    deployed = kit.play("site")
+    assert deployed.returncode == 0, deployed.stdout
+    yield kit
+    for line in kit.processes():
+        os.kill(int(line.split()[0]), signal.SIGKILL)
+
+
+def handler_of(toolkit: Toolkit) -> Path:
+    return toolkit.state / "serverless" / "app" / "function" / "handler.py"
+
+
+@contextlib.contextmanager
+def handler(toolkit: Toolkit, standin: str, *, appended: bool = True) -> Iterator[None]:
+    """The function's handler with a stand-in, and afterwards as it was."""
+    file = handler_of(toolkit)
+    honest = file.read_text()
+    file.write_text(honest + standin if appended else standin)
+    try:
+        yield
+    finally:
+        file.write_text(honest)
+
+
+def reasons(run: dict[str, Any]) -> dict[str, str]:
+    """What was found against a run: the first message of each code, but for what other work on the machine can do."""
+    found: dict[str, str] = {}
+    for reason in run["invalid_reasons"]:
+        if not reason["message"].startswith("effective cores"):
+            found.setdefault(reason["code"], reason["message"])
+    return found
+
+
+def caught(toolkit: Toolkit, done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The reasons of an INVALID run, after checking that it is said wherever a user or a script looks."""
+    assert done.returncode == 2, done.stdout
+    folder = toolkit.newest_run()
+    run = run_json(folder)
+    assert not run["valid"]
+    assert last_line(done) == f"INVALID {run['invalid_reasons'][0]['code']} {folder.name}"
+    assert all(metric["verdict"] in (None, "not valid") for metric in run["metrics"])
+    assert all(metric["ratio"] is None for metric in run["metrics"])
+    return reasons(run)
+
+
+# What is wrong with one arm needs no other one to be seen, and takes half the time.
+ONE_ARM = ("--limit", "serverless")
+
+
+def faulty(toolkit: Toolkit, fault: str, *options: str, **settings: Any) -> dict[str, str]:
+    with handler(toolkit, HANDLER.replace("FAULT", FAULTS[fault].strip())):
+        return caught(toolkit, toolkit.play("benchmark", *options, **(SHORT | settings)))
+
+
+def test_errors_of_equal_length_are_counted(toolkit: Toolkit) -> None:
+    found = faulty(toolkit, "half of the answers are 502 of equal length", *ONE_ARM)
+    assert "non-2xx 2" in found["requests_failed"]
+
+
+def test_answers_of_changing_length_are_not_taken_for_failures_of_the_network(toolkit: Toolkit) -> None:
+    found = faulty(toolkit, "valid JSON of changing length", *ONE_ARM)
+    assert "note is" in found["wrong_answer"]
+    assert "lost 0, non-2xx 0" in found["requests_failed"]
+
+
+@pytest.mark.parametrize("fault", ["wrong answers at full speed", "wrong answers of equal length at full speed"])
+def test_wrong_answers_make_no_fast_service(toolkit: Toolkit, fault: str) -> None:
+    assert set(faulty(toolkit, fault, *ONE_ARM)) & {"wrong_answer", "requests_failed"}
+
+
+def test_a_hung_function_ends_the_load_at_its_deadline(toolkit: Toolkit) -> None:
+    begun = time.monotonic()
+    found = faulty(toolkit, "a hung function", *ONE_ARM, load_timeout_seconds=3)
+    assert "ab_timeout" in found["load_invalid"]
+    assert time.monotonic() - begun < 120
+
+
+def test_half_the_cpus_are_no_equal_ground(toolkit: Toolkit) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine grants one CPU, which cannot be halved")
+    found = faulty(toolkit, "half the CPUs")
+    assert "CPUs granted" in found["parity_failed"]
+    folder = toolkit.newest_run()
+    for report in ("report.md", "report.html"):
+        assert "PARITY FAILED" in (folder / report).read_text()
+
+
+@contextlib.contextmanager
+def warm_instance(toolkit: Toolkit) -> Iterator[int]:
+    """The function's own service on another port, started before the run and never stopped by it."""
+    port = free_port()
+    here = toolkit.state / "serverless"
+    lines = (here / "run.sh").read_text().splitlines()
+    script = "\n".join(
+        line.replace(str(toolkit.ports["serverless"]), str(port)) for line in lines if "service.pid" not in line
+    )
+    process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ready?wait=20", timeout=30).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_function_that_was_never_cold_has_no_start(toolkit: Toolkit) -> None:
+    with warm_instance(toolkit) as port, handler(toolkit, WARM.replace("PORT", str(port)), appended=False):
+        found = caught(toolkit, toolkit.play("benchmark", *ONE_ARM, **SHORT))
+    assert "not_new" in found["start_invalid"]
+
+
+def test_more_connections_than_requests_are_refused_before_anything_is_measured(toolkit: Toolkit) -> None:
+    before = sorted(toolkit.results.iterdir()) if toolkit.results.exists() else []
+    done = toolkit.play("benchmark", **(SHORT | {"load_requests": 3, "load_concurrency": 4}))
+    assert done.returncode == 2, done.stdout
+    assert "load_requests=3: give a whole number from 4" in " ".join(done.stdout.split())
+    assert (sorted(toolkit.results.iterdir()) if toolkit.results.exists() else []) == before
+
+
+def processes_with(argument: str, program: str) -> list[int]:
+    listed = subprocess.run(["ps", "-wweo", "pid,args"], check=True, capture_output=True, text=True).stdout
+    return [
+        int(line.split()[0])
+        for line in listed.splitlines()
+        if argument in line and Path(line.split()[1]).name == program
+    ]
+
+
+class Stall(threading.Thread):
+    """Stops the function's process for two seconds, once, in the middle of its load."""
+
+    SECONDS = 2.0
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        super().__init__(daemon=True)
+        self._pid_file = toolkit.state / "serverless" / "service.pid"
+        self._url = f"127.0.0.1:{toolkit.ports['serverless']}/"
+        self.over = threading.Event()
+        self.stalled = False
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            if processes_with(self._url, "ab"):
+                time.sleep(0.5)
+                service = int(self._pid_file.read_text())
+                os.kill(service, signal.SIGSTOP)
+                time.sleep(self.SECONDS)
+                os.kill(service, signal.SIGCONT)
+                self.stalled = True
+                return
+
+
+def test_a_stall_that_abs_percentiles_hide_is_kept_and_said(toolkit: Toolkit) -> None:
+    stall = Stall(toolkit)
+    stall.start()
+    requests = 60
+    try:
+        done = toolkit.play("benchmark", *ONE_ARM, **(SHORT | {"load_requests": requests}))
+    finally:
+        stall.over.set()
+        stall.join()
+    assert stall.stalled, done.stdout
+    run = run_json(toolkit.newest_run())
+    assert reasons(run) == {}, run["invalid_reasons"]
+    load = next(trial for trial in run["trials"] if trial["id"] == "b01-serverless-load")["data"]
+    # Nothing is dropped, and the longest time has the stall in it; ab's percentiles do not.
+    assert len(load["samples_seconds"]) == requests
+    assert load["latency_seconds"]["max"] >= Stall.SECONDS
+    assert load["latency_seconds"]["p95"] < Stall.SECONDS / 2
+    said = {warning["code"]: warning["message"] for warning in run["warnings"]}
+    assert "b01-serverless-load" in said["stalled"]
+
+
+SLOWDOWN, BLOCKS = 0.25, 8
+
+
+def test_a_slower_arm_is_found_slower(toolkit: Toolkit) -> None:
+    counts = SHORT | {"blocks": BLOCKS, "loading_starts": BLOCKS, "load_requests": 12}
+    with handler(toolkit, SLOWER.replace("SLOWDOWN", str(SLOWDOWN))):
+        done = toolkit.play("benchmark", **counts)
+    run = run_json(toolkit.newest_run())
+    assert reasons(run) == {}, run["invalid_reasons"]
+    primary = next(metric for metric in run["metrics"] if metric["primary"])
+    if run["valid"]:
+        assert done.returncode == 0, done.stdout
+        assert (primary["verdict"], primary["n"]) == ("slower", BLOCKS), primary
+    assert json.loads((toolkit.newest_run() / "plan.json").read_text())["profile"]["run"]["blocks"] == BLOCKS
