@@ -31,7 +31,7 @@ LEAST_CLOCK_STEP_SECONDS = 0.001
 # 2.5. An answer out of a cache costs a hundredth.
 LEAST_COST_SHARE = 0.2
 # In a closed loop that waits for one answer, all that would have come meanwhile is missing from its percentiles.
-STALL_FACTOR = 10.0
+STALL_FACTOR = 4.0
 # A quota is set in whole periods of the scheduler, and read back as a ratio of two integers.
 QUOTA_TOLERANCE = 0.01
 

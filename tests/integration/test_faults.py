@@ -107,16 +107,17 @@ import urllib.request
 
 
 def handle(event, context):
-    query = "&".join(f"{name}={value}" for name, value in event.query.items())
+    query = "".join(f"?{name}={value}" for name, value in event.query.items())
     asked = urllib.request.Request(
-        f"http://127.0.0.1:PORT{event.path}?{query}", data=event.body or None, method=event.method
+        f"http://127.0.0.1:PORT{event.path}{query}", data=event.body or None, method=event.method
     )
     try:
         answer = urllib.request.urlopen(asked, timeout=60)
     except urllib.error.HTTPError as error:
         answer = error
     with answer:
-        return {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.read().decode()}
+        kind = {"Content-Type": answer.headers["Content-Type"]}
+        return {"statusCode": answer.status, "headers": kind, "body": answer.read().decode()}
 '''
 
 

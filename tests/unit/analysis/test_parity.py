@@ -26,7 +26,7 @@ def checked(folder: Path) -> dict[str, parity.Check]:
 
 def test_equal_ground_passes_every_check(run_folder: Path) -> None:
     checks = checked(run_folder)
-    assert len(checks) == 27
+    assert len(checks) == 28
     assert {name for name, check in checks.items() if not check.equal} == set()
     assert parity.passed(list(checks.values())) is True
 
@@ -37,6 +37,7 @@ UNEQUAL: list[tuple[str, list[str], tuple[str, ...], Any]] = [
     ("CPU quota, cores", STARTS, ("service_startup", "granted", "cpu_quota_cores"), 1.5),
     ("memory limit, bytes", STARTS, ("service_startup", "granted", "memory_limit_bytes"), 2**30),
     ("request threads", STARTS, (*EFFECTIVE, "request_threads"), 4),
+    ("serving processes", STARTS, (*EFFECTIVE, "serving_processes"), 2),
     ("compute threads", STARTS, (*EFFECTIVE, "compute_threads"), 1),
     ("queue limit", STARTS, (*EFFECTIVE, "queue_limit"), 7),
     ("engine", STARTS, ("service_startup", "answer", "engine"), "tuned"),
