@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... compare RESULTS_DIR RUN RUN``,
-``... latest RESULTS_DIR``, and ``... thresholds``, which reads from standard input.
+"""``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... look RUN_DIR --blocks N``,
+``... compare RESULTS_DIR RUN RUN``, ``... latest RESULTS_DIR``, and ``... thresholds``, which reads from standard input.
 
 Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one, or a
 comparison, that misses a threshold, with the verdict on standard output; 3 where the command could not do its work: a
@@ -15,11 +15,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 from analysis import comparison, report, run_store, thresholds, wording
 from analysis.errors import RunUnreadable
+from analysis.evaluate import look_at
 from analysis.render.comparison import comparison_markdown, comparison_terminal
 from analysis.render.terminal import terminal
 
@@ -57,10 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument("--threshold", metavar="RULE", action="append", default=[], help="METRIC.PART <= RATIO")
     latest = commands.add_parser("latest", help="let results/latest name the newest complete, valid run of both arms")
     latest.add_argument("folder", metavar="RESULTS_DIR", type=Path, help="the folder that holds the runs")
+    look = commands.add_parser("look", help="say as JSON whether a run may end after a number of blocks")
+    look.add_argument("folder", metavar="RUN_DIR", type=Path, help="a run whose plan has stop_when")
+    look.add_argument("--blocks", required=True, type=int, help="how many blocks to look at")
     options = parser.parse_args(arguments)
     try:
         if options.command == "thresholds":
             return _thresholds(sys.stdin)
+        if options.command == "look":
+            return _look(options.folder, options.blocks)
         return _compare(options) if options.command == "compare" else _COMMANDS[options.command](options.folder)
     except (RunUnreadable, thresholds.ThresholdInvalid) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -101,6 +108,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _read(folder: Path) -> int:
     print(f"schema_version {run_store.read_run(folder).written_as}")
+    return VALID
+
+
+def _look(folder: Path, blocks: int) -> int:
+    print(json.dumps(asdict(look_at(run_store.read_run(folder), blocks)), allow_nan=False))
     return VALID
 
 

@@ -13,12 +13,14 @@ from evenkeel.counters import Figure
 from analysis import (
     base_run,
     cautions,
+    certainty,
     cold,
     machines,
     normalise,
     parity,
     rebuild,
     resources,
+    stopping,
     thresholds,
     validity,
     verdict,
@@ -26,7 +28,7 @@ from analysis import (
 )
 from analysis.errors import RunUnreadable
 from analysis.figures import ABSENT, lookup, summary
-from analysis.metrics import BY_NAME, REGISTRY, Metric, Role, role_of
+from analysis.metrics import BY_NAME, DURATION, REGISTRY, Metric, Role, role_of
 from analysis.run_store import PlannedTrial, RunFolder
 from analysis.schema import CLUSTERS, SCHEMA_VERSION, Arm, Kind, Status, Verdict
 
@@ -81,6 +83,7 @@ class _Context:
     valid: bool
     borrowed: bool
     unequal: bool
+    significance: float
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
     beside = _beside(run, base) if base is not None else []
     checks = parity.checks([*own, *beside])
     status = validity.status_of(run)
+    stopped = stopping_of(run)
     problems = _problems(run, own)
     # A run that is INVALID by itself is shown so: its own reasons tell more than its distance to another run.
     if base is not None and not problems:
@@ -136,6 +140,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         valid=not problems,
         borrowed=base is not None,
         unequal=any(validity.is_of_parity(problem.code, problem.trial) for problem in problems),
+        significance=stopped.significance if stopped else verdict.SIGNIFICANCE,
     )
     cpus = parity.granted_cpus([*own, *beside])
     metrics = _metrics(context, [*own, *beside])
@@ -145,7 +150,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "status": status.value,
         "valid": not problems,
         "invalid_reasons": [problem.as_json() for problem in problems],
-        "warnings": [caution.as_json() for caution in cautions.cautions(run)],
+        "warnings": [caution.as_json() for caution in (*cautions.cautions(run), *certainty.cautions(metrics))],
         "created_utc": run.plan["created_utc"],
         "begun_utc": _event_time(run, "run_begun", 0),
         "ended_utc": _event_time(run, "step_done", -1),
@@ -158,6 +163,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "trials": [_trial(run, trial) for trial in run.trials],
         "metrics": metrics,
         "thresholds": _thresholds(run, metrics, valid=context.valid),
+        **({"stopping": stopped.as_json()} if stopped else {}),
         "not_measured": [{"name": name, "reason": reason} for name, reason in _not_measured(run)],
         "study": normalise.study(),
         "normalisation": normalise.normalisation(cpus.get(Arm.SERVER), cpus.get(Arm.SERVERLESS)),
@@ -177,6 +183,40 @@ def _thresholds(run: RunFolder, metrics: Sequence[Mapping[str, Any]], *, valid: 
         return thresholds.judge(run.plan["profile"]["run"]["thresholds"], metrics, valid=valid)
     except thresholds.ThresholdInvalid as error:
         raise RunUnreadable(f"{run.path / 'plan.json'}: {error}; a plan is never edited by hand") from error
+def stopping_of(run: RunFolder) -> stopping.Stopping | None:
+    """Look again at a run whose plan has a rule to end it early; None where it has none."""
+    rule = stopping.rule_of(run)
+    if rule is None:
+        return None
+    margin, metric = run.plan["profile"]["run"]["margin"], BY_NAME[run.plan["profile"]["run"]["primary"]]
+    return stopping.stopping(rule, stopping.whole_blocks(run), _ratios_until(run), margin, metric.words or DURATION)
+
+
+def look_at(run: RunFolder, blocks: int) -> stopping.Look:
+    """Look at a run after ``blocks`` blocks.
+
+    Raises RunUnreadable where its plan has no look there, or those blocks are not recorded whole.
+    """
+    rule, profile = stopping.rule_of(run), run.plan["profile"]["run"]
+    if rule is None or blocks not in rule.looks:
+        declared = f"looks after {', '.join(map(str, rule.looks))} blocks" if rule else "no stop_when"
+        raise RunUnreadable(f"the plan of {run.plan['run_id']} has {declared}, so none after {blocks}")
+    if stopping.whole_blocks(run) < blocks:
+        raise RunUnreadable(f"{run.path} has {stopping.whole_blocks(run)} whole blocks, fewer than {blocks} to look at")
+    words = BY_NAME[profile["primary"]].words or DURATION
+    return stopping.look(rule, blocks, _ratios_until(run), profile["margin"], words)
+
+
+def _ratios_until(run: RunFolder) -> stopping.RatiosUntil:
+    metric, records = BY_NAME[run.plan["profile"]["run"]["primary"]], _records(run)
+
+    def ratios(blocks: int) -> list[float] | None:
+        until = [(trial, record) for trial, record in records if trial.block is None or trial.block <= blocks]
+        kept = _kept(pairs_of(metric, until))
+        found = [pair.ratio for pair in kept if pair.ratio is not None]
+        return found if len(found) == len(kept) else None
+
+    return ratios
 
 
 def pairs_of(metric: Metric, records: Sequence[Record]) -> list[Pair]:
@@ -268,6 +308,7 @@ def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any
                 "p_adjusted": adjusted.get(metric.name),
                 "verdict": None if word is None else word.value,
                 "reason": reason,
+                "certainty": certainty.certainty(metric, comparison, kept, records, context.margin),
             }
         )
     return rows
@@ -282,7 +323,7 @@ def _compare(context: _Context, pairs: Sequence[Pair]) -> verdict.Comparison | N
     ratios = [pair.ratio for pair in kept if pair.ratio is not None]
     if not context.valid or context.borrowed or not ratios or len(ratios) < len(kept):
         return None
-    return verdict.compare(ratios)
+    return verdict.compare(ratios, context.significance)
 
 
 def _kept(pairs: Sequence[Pair]) -> list[Pair]:
@@ -311,7 +352,7 @@ def _word(
     if metric.words is None:
         count = "one observation an arm" if comparison.n == 1 else f"{comparison.n} pairs"
         return None, f"{count}; shown, not tested"
-    decision = verdict.decide(comparison, p, context.margin, *metric.words)
+    decision = verdict.decide(comparison, p, context.margin, *metric.words, significance=context.significance)
     return decision.verdict, decision.reason
 
 
@@ -389,6 +430,7 @@ def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
             if record is not None and metric.trial == trial.kind and metric.mode in (None, trial.mode)
         },
         "data": _data(trial, facts, window) if record is not None else {},
+        **({} if run.needs(trial) else {"not_needed": True}),
     }
 
 
@@ -422,7 +464,8 @@ def _lead_seconds(facts: Mapping[str, Any]) -> float:
 
 def _problems(run: RunFolder, own: Sequence[Record]) -> list[validity.Problem]:
     """List the reasons against a run by its own records; a base run never makes it INVALID."""
-    return validity.problems(run, parity.checks(own), rebuild.problems(run))
+    rebuilt = [*rebuild.problems(run), *stopping.problems(run, stopping_of(run))]
+    return validity.problems(run, parity.checks(own), rebuilt)
 
 
 def _beside(run: RunFolder, base: RunFolder) -> list[Record]:

@@ -64,8 +64,9 @@ class RunFolder:
     """What one run left on disk.
 
     ``records`` and ``unreadable`` are keyed by trial id, ``hosts`` by host name; ``calibrations`` and ``credits``,
-    which only some runs have, by host name and then ``before`` or ``after``. ``plan`` is
-    the plan as the present version has it, ``written_as`` the schema version of its file.
+    which only some runs have, by host name and then ``before`` or ``after``. ``looks`` are what was seen after a number
+    of blocks, where the plan has a rule to end the run early. ``plan`` is the plan as the present version has it,
+    ``written_as`` the schema version of its file.
     """
 
     path: Path
@@ -77,8 +78,18 @@ class RunFolder:
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     calibrations: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     credits: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    looks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     files: tuple[RawFile, ...] = ()
     written_as: int = SCHEMA_VERSION
+
+    @property
+    def stopped_at(self) -> int | None:
+        """The block after which a look ended the run; None where none did."""
+        return min((blocks for blocks, look in self.looks.items() if look.get("stop") is True), default=None)
+
+    def needs(self, trial: PlannedTrial) -> bool:
+        """Whether the trial had to be measured: those after a look that ended the run had not."""
+        return trial.block is None or self.stopped_at is None or trial.block <= self.stopped_at
 
     def raw_text(self, name: str) -> str | None:
         """Give the text of ``raw/<name>``, or None where there is no such file.
@@ -128,6 +139,9 @@ def read_run(folder: Path) -> RunFolder:
         },
         calibrations=_of_machines(folder, "calibration"),
         credits=_of_machines(folder, "credits"),
+        looks={
+            int(path.stem[5:]): _read_object(path) for path in sorted(folder.glob("raw/look-[0-9][0-9][0-9][0-9].json"))
+        },
         files=tuple(_raw_files(folder)),
         written_as=written_as,
     )

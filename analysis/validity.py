@@ -47,8 +47,11 @@ class Problem:
 
 
 def status_of(run: RunFolder) -> Status:
-    """Say how far the run came: interrupted where trials are missing and its last sitting failed or never finished."""
-    missing = any(trial.id not in run.records for trial in run.trials)
+    """Say how far the run came: interrupted where trials are missing and its last sitting failed or never finished.
+
+    What was planned after a look that ended the run is not missing.
+    """
+    missing = any(trial.id not in run.records for trial in run.trials if run.needs(trial))
     finished = any(event.get("event") == "run_finished" for event in _last_sitting(run))
     if missing and (_failure(run) is not None or not finished):
         return Status.INTERRUPTED
@@ -77,8 +80,9 @@ def problems(run: RunFolder, checks: Sequence[parity.Check], rebuilt: Iterable[P
     found: list[Problem] = []
     status = status_of(run)
     if status == Status.INTERRUPTED:
-        done = sum(trial.id in run.records for trial in run.trials)
-        message = f"{done} of {len(run.trials)} trials were measured before the run ended"
+        needed = [trial for trial in run.trials if run.needs(trial)]
+        done = sum(trial.id in run.records for trial in needed)
+        message = f"{done} of {len(needed)} trials were measured before the run ended"
         failure = _failure(run)
         found.append(Problem(Reason.RUN_INTERRUPTED, f"{message}: {failure}" if failure else message))
     found.extend(_of_plan(run))
@@ -114,7 +118,7 @@ def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[P
     if record is None:
         if trial.id in run.unreadable:
             yield Problem(Reason.RECORD_UNUSABLE, run.unreadable[trial.id], trial.id)
-        elif status != Status.INTERRUPTED:
+        elif status != Status.INTERRUPTED and run.needs(trial):
             yield Problem(Reason.TRIAL_MISSING, "it was planned and has no record, though the run finished", trial.id)
         return
     for key in ("id", "arm", "kind", "mode", "block"):

@@ -18,8 +18,6 @@ from analysis.schema import Verdict
 
 # Below 6 pairs no outcome can be significant: the smallest two-sided p of 5 pairs is 0.0625.
 FEWEST_PAIRS = 6
-LEVEL = 0.95
-EQUIVALENCE_LEVEL = 0.90
 SIGNIFICANCE = 0.05
 METHOD = "exact signed-rank, Walsh averages of ln(serverless / server)"
 
@@ -43,8 +41,11 @@ class Decision:
     reason: str
 
 
-def compare(ratios: Sequence[float]) -> Comparison:
-    """Compare by paired ratios. Raises ValueError where there is none, or one that is not above 0 and finite."""
+def compare(ratios: Sequence[float], significance: float = SIGNIFICANCE) -> Comparison:
+    """Compare by paired ratios; the intervals are those of the tests at ``significance``, 95 and 90 % at 5 %.
+
+    Raises ValueError where there is no ratio, or one that is not above 0 and finite.
+    """
     if not all(ratio > 0 and math.isfinite(ratio) for ratio in ratios):
         raise ValueError(f"paired ratios must be finite and above 0; got {list(ratios)}")
     differences = [math.log(ratio) for ratio in ratios]
@@ -52,8 +53,8 @@ def compare(ratios: Sequence[float]) -> Comparison:
     return Comparison(
         n=len(differences),
         ratio=math.exp(statistics.hodges_lehmann(differences)),
-        interval=_ratio_interval(differences, LEVEL) if enough else None,
-        equivalence_interval=_ratio_interval(differences, EQUIVALENCE_LEVEL) if enough else None,
+        interval=_ratio_interval(differences, 1 - significance) if enough else None,
+        equivalence_interval=_ratio_interval(differences, 1 - 2 * significance) if enough else None,
         p=statistics.signed_rank_p(differences) if enough else None,
     )
 
@@ -76,36 +77,39 @@ def decide(
     above: Verdict,
     *,
     fewest: int = FEWEST_PAIRS,
+    significance: float = SIGNIFICANCE,
 ) -> Decision:
     """Say the verdict of one metric.
 
     ``p`` is the adjusted p of a family member or the plain p of the primary metric; ``below`` and ``above`` are the
-    words for a ratio under and over 1, ``fewest`` the pairs without which there is no verdict.
+    words for a ratio under and over 1, ``fewest`` the pairs without which there is no verdict. ``significance`` is what p
+    is compared with: less than 5 % where a run may end at a look, and then the comparison was made at it.
     """
-    if comparison.n < fewest or p is None or comparison.equivalence_interval is None:
+    if comparison.n < fewest or p is None:
         return Decision(
             Verdict.TOO_FEW_BLOCKS,
             f"{comparison.n} {'pair' if comparison.n == 1 else 'pairs'}, and an interval at 95 % needs {fewest}",
         )
     lowest, highest = 1 / (1 + margin), 1 + margin
-    inner = comparison.equivalence_interval
-    if lowest <= inner.low and inner.high <= highest:
+    inner, level = comparison.equivalence_interval, f"{round(100 * (1 - 2 * significance), 1):g} %"
+    if inner is not None and lowest <= inner.low and inner.high <= highest:
         return Decision(
             Verdict.EQUIVALENT,
-            f"the 90 % interval {inner.low:.3f} to {inner.high:.3f} lies inside the margin {lowest:.3f} to "
+            f"the {level} interval {inner.low:.3f} to {inner.high:.3f} lies inside the margin {lowest:.3f} to "
             f"{highest:.3f}",
         )
     outside = not lowest <= comparison.ratio <= highest
-    if p <= SIGNIFICANCE and outside:
+    critical = f"{significance:.3g}"
+    if p <= significance and outside:
         word = below if comparison.ratio < 1 else above
-        return Decision(word, f"p {p:.3g} is at most {SIGNIFICANCE} and the ratio lies outside the margin")
-    if p > SIGNIFICANCE:
+        return Decision(word, f"p {p:.3g} is at most {critical} and the ratio lies outside the margin")
+    if p > significance:
         return Decision(
-            Verdict.INCONCLUSIVE, f"p {p:.3g} is above {SIGNIFICANCE} and the 90 % interval leaves the margin"
+            Verdict.INCONCLUSIVE, f"p {p:.3g} is above {critical} and the {level} interval leaves the margin"
         )
     return Decision(
         Verdict.INCONCLUSIVE,
-        f"p {p:.3g} shows a difference, but the ratio lies inside the margin and its 90 % interval does not",
+        f"p {p:.3g} shows a difference, but the ratio lies inside the margin and its {level} interval does not",
     )
 
 

@@ -273,5 +273,6 @@ def opening(run: Run) -> Sequence[str]:
         *([status] if status else []),
         *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
         *([said] if (said := of_the_thresholds(run)) else []),
+        *([f"{run['stopping']['reason']}."] if run["valid"] and "stopping" in run else []),
         *of_the_machines(run),
     ]

@@ -12,6 +12,7 @@ from typing import Any
 from analysis import calibration, cluster_phases, parity, thresholds, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
+from analysis.render import how_sure
 from analysis.schema import Kind
 from analysis.table import Table
 
@@ -186,6 +187,13 @@ def _verdicts(run: Run) -> Iterator[Section]:
     )
     tables = (verdict_table(run), reasons) if run["valid"] else (verdict_table(run),)
     yield Section("table", "The table", tuple(paragraphs), tables=tables)
+
+
+def _how_sure(run: Run) -> Iterator[Section]:
+    if how_sure.is_told(run):
+        yield Section("how-sure", how_sure.TITLE, how_sure.paragraphs(run), tables=how_sure.tables(run))
+    elif "stopping" in run:
+        yield Section("how-sure", how_sure.TITLE, (f"{run['stopping']['reason']}.",))
 
 
 def _warnings(run: Run) -> Iterator[Section]:
@@ -589,6 +597,7 @@ _SECTIONS = (
     _reasons,
     _verdicts,
     _warnings,
+    _how_sure,
     _charts,
     _shown,
     _resources,

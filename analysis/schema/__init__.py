@@ -141,6 +141,7 @@ class Caution(StrEnum):
     CLOCK_SET = "clock_set"
     WATCH_WINDOW_OFF = "watch_window_off"
     STALLED = "stalled"
+    DRIFT = "drift"
 
 
 # The platforms of an arm whose starts a cluster proves to be cold, and whose resources are told apart.

@@ -62,7 +62,8 @@ def parse(stop_when: Any, looks: Any, blocks: int) -> StopRule | None:
             f"stop_when={text} first looks at {FIRST_LOOK} blocks, and blocks={blocks} is the most this run may take;"
             f" set blocks to {FIRST_LOOK} or more"
         )
-    return StopRule(text, tuple(sorted({*range(FIRST_LOOK, blocks + 1, LOOK_EVERY), blocks})), float(found.group(1)) / 100)
+    looked_at = {*range(FIRST_LOOK, blocks + 1, LOOK_EVERY), blocks}
+    return StopRule(text, tuple(sorted(looked_at)), float(found.group(1)) / 100)
 
 
 def _of_verdict(declared: Sequence[int], blocks: int) -> tuple[int, ...]:

@@ -96,6 +96,7 @@ def test_the_order_of_the_sections(evaluated: Make) -> None:
     assert headings(markdown(document(evaluated()))) == [
         "The table",
         "What to know before relying on it",
+        "How sure",
         "Charts",
         "Further figures, not tested",
         "Not measured",
