@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
 """``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... look RUN_DIR --blocks N``,
-``... compare RESULTS_DIR RUN RUN``, ``... latest RESULTS_DIR``, and ``... thresholds``, which reads from standard input.
+``... compare RESULTS_DIR RUN RUN``, ``... latest RESULTS_DIR``, and ``... thresholds``, which reads standard input.
 
 Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one, or a
 comparison, that misses a threshold, with the verdict on standard output; 3 where the command could not do its work: a

@@ -249,8 +249,8 @@ def _sample(metric: Mapping[str, Any], part: str) -> _Sample:
 
 def _compare(reference: Sequence[float], other: Sequence[float]) -> verdict.Comparison:
     first, second = ([math.log(value) for value in values] for values in (reference, other))
-    interval = independent.shift_interval(first, second, verdict.LEVEL)
-    inner = independent.shift_interval(first, second, verdict.EQUIVALENCE_LEVEL)
+    interval = independent.shift_interval(first, second, 1 - verdict.SIGNIFICANCE)
+    inner = independent.shift_interval(first, second, 1 - 2 * verdict.SIGNIFICANCE)
     return verdict.Comparison(
         n=min(len(first), len(second)),
         ratio=math.exp(independent.shift(first, second)),

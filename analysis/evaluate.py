@@ -183,6 +183,8 @@ def _thresholds(run: RunFolder, metrics: Sequence[Mapping[str, Any]], *, valid: 
         return thresholds.judge(run.plan["profile"]["run"]["thresholds"], metrics, valid=valid)
     except thresholds.ThresholdInvalid as error:
         raise RunUnreadable(f"{run.path / 'plan.json'}: {error}; a plan is never edited by hand") from error
+
+
 def stopping_of(run: RunFolder) -> stopping.Stopping | None:
     """Look again at a run whose plan has a rule to end it early; None where it has none."""
     rule = stopping.rule_of(run)

@@ -140,7 +140,7 @@ def read_run(folder: Path) -> RunFolder:
         calibrations=_of_machines(folder, "calibration"),
         credits=_of_machines(folder, "credits"),
         looks={
-            int(path.stem[5:]): _read_object(path) for path in sorted(folder.glob("raw/look-[0-9][0-9][0-9][0-9].json"))
+            int(path.stem[5:]): read_object(path) for path in sorted(folder.glob("raw/look-[0-9][0-9][0-9][0-9].json"))
         },
         files=tuple(_raw_files(folder)),
         written_as=written_as,

@@ -82,8 +82,8 @@ def decide(
     """Say the verdict of one metric.
 
     ``p`` is the adjusted p of a family member or the plain p of the primary metric; ``below`` and ``above`` are the
-    words for a ratio under and over 1, ``fewest`` the pairs without which there is no verdict. ``significance`` is what p
-    is compared with: less than 5 % where a run may end at a look, and then the comparison was made at it.
+    words for a ratio under and over 1, ``fewest`` the pairs without which there is no verdict. ``significance`` is what
+    p is compared with: less than 5 % where a run may end at a look, and then the comparison was made at it.
     """
     if comparison.n < fewest or p is None:
         return Decision(

@@ -158,9 +158,7 @@ def parity_failed(run: Run) -> bool:
 def _unequal(run: Run) -> list[str]:
     """Give what was found of the failed checks."""
     return [
-        reason["message"]
-        for reason in run["invalid_reasons"]
-        if validity.is_of_parity(reason["code"], reason["trial"])
+        reason["message"] for reason in run["invalid_reasons"] if validity.is_of_parity(reason["code"], reason["trial"])
     ]
 
 

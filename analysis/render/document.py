@@ -57,7 +57,7 @@ def document(run: Run) -> Document:
 
 
 def stamp(run: Run) -> str:
-    """Give the run's state: VALID or INVALID, PARITY FAILED, its status, and MISSED where a valid run misses a threshold."""
+    """Give the run's state: VALID or INVALID, PARITY FAILED, its status, and MISSED where it misses a threshold."""
     words = ["VALID" if run["valid"] else "INVALID", *([parity.FAILED] if wording.parity_failed(run) else [])]
     words.append(run["status"].replace("_", " "))
     if run["valid"] and (against := thresholds.missed(run["thresholds"])):
