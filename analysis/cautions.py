@@ -355,9 +355,9 @@ def _clock_set(run: RunFolder) -> Iterator[Remark]:
         worst = max(found, key=lambda name: abs(found[name]))
         yield Remark(
             Caution.CLOCK_SET,
-            f"The wall clock was set by up to {found[worst]:+.3g} s during a trial ({', '.join(found)}). Every figure is "
-            "of the monotonic clock but ab's own, and a load that it spoils is not valid: let the clock settle before "
-            "a run.",
+            f"The wall clock was set by up to {found[worst]:+.3g} s during a trial ({', '.join(found)}). Every figure "
+            "is of the monotonic clock but ab's own, and a load that it spoils is not valid: let the clock settle "
+            "before a run.",
         )
 
 
@@ -367,8 +367,8 @@ def _watch_window_off(run: RunFolder) -> Iterator[Remark]:
         first, off = next(iter(found.items()))
         yield Remark(
             Caution.WATCH_WINDOW_OFF,
-            f"What was watched does not cover the load in {', '.join(found)} ({first}: {off}): CPU there is not measured. "
-            "Watch and load must be on one host; see the watcher's record for what ended it.",
+            f"What was watched does not cover the load in {', '.join(found)} ({first}: {off}): CPU there is not "
+            "measured. Watch and load must be on one host; see the watcher's record for what ended it.",
         )
 
 

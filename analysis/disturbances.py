@@ -27,8 +27,8 @@ MOST_SWAPPED_BYTES = 2**20
 # As for ab's own clock: below this a step is the daemon's slewing.
 MOST_CLOCK_STEP_SHARE = 0.01
 LEAST_CLOCK_STEP_SECONDS = 0.001
-# Evaluations of one model cost about the same CPU time; on a busy machine two of them were seen to differ by a factor of
-# 2.5. An answer out of a cache costs a hundredth.
+# Evaluations of one model cost about the same CPU time; on a busy machine two of them were seen to differ by a factor
+# of 2.5. An answer out of a cache costs a hundredth.
 LEAST_COST_SHARE = 0.2
 # In a closed loop that waits for one answer, all that would have come meanwhile is missing from its percentiles.
 STALL_FACTOR = 4.0

@@ -185,10 +185,10 @@ def status_sentence(run: Run) -> str | None:
     if not run["valid"]:
         count = len(run["invalid_reasons"])
         unequal = parity_sentence(run)
+        begin = f"{unequal} " if unequal else ""
         return (
-            f"{unequal + ' ' if unequal else ''}This run is INVALID, for {count} {'reason' if count == 1 else 'reasons'} listed below: its figures are "
-            "shown as "
-            "they were measured, and nothing is compared."
+            f"{begin}This run is INVALID, for {count} {'reason' if count == 1 else 'reasons'} listed below: its "
+            "figures are shown as they were measured, and nothing is compared."
         )
     if run["status"] == Status.ONE_ARM:
         (arm,) = run["platform"]

@@ -133,6 +133,8 @@ ansible_facts:
             - Begin (first good frames) and end of the watch on the monotonic clock, and what ended it.
             - C(host_steal_seconds) of C(host_cpu_seconds), the CPU time of all CPUs of the host in that window, went to
               other virtual machines; null where the kernel does not count it.
+            - C(host_swapped_bytes) went to and from swap, and C(wall_clock_step_seconds) is by how much somebody set
+              the wall clock meanwhile.
           type: dict
           returned: always
         window_seconds:
@@ -181,6 +183,7 @@ ansible_facts:
                 version: 1
                 throttled_seconds: 3.4
                 throttled_periods: 50
+                elapsed_periods: 60
                 memory_peak_bytes: 995328
                 cpu_quota_cores: 0.3
               counters:

@@ -139,6 +139,8 @@ ansible_facts:
             - Begin (first frame) and end of the watch on the monotonic clock, and what ended it.
             - C(host_steal_seconds) of C(host_cpu_seconds), the CPU time of all CPUs of the host in that window, went to
               other virtual machines; null where the kernel does not count it.
+            - C(host_swapped_bytes) went to and from swap, and C(wall_clock_step_seconds) is by how much somebody set
+              the wall clock meanwhile.
           type: dict
           returned: always
         frames:
@@ -198,6 +200,19 @@ ansible_facts:
           type: list
           elements: int
           returned: always
+        cgroup:
+          description:
+            - How a CPU quota held the service back while it was watched, C(throttled_periods) of C(elapsed_periods) and
+              C(throttled_seconds), in the one of its control groups that was held back longest; null where the
+              kernel does not count it. C(cpu_quota_cores) is the tightest quota over the first root process, null
+              where there is none.
+          type: dict
+          returned: always
+          sample:
+            throttled_periods: 0
+            throttled_seconds: 0.0
+            elapsed_periods: 0
+            cpu_quota_cores: null
         client:
           description: CPU seconds this watcher itself used, htop included.
           type: dict

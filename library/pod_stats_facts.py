@@ -146,6 +146,8 @@ ansible_facts:
             - Begin (first readings) and end of the watch on the monotonic clock, and what ended it.
             - C(host_steal_seconds) of C(host_cpu_seconds), the CPU time of all CPUs of the host in that window, went to
               other virtual machines; null where the kernel does not count it.
+            - C(host_swapped_bytes) went to and from swap, and C(wall_clock_step_seconds) is by how much somebody set
+              the wall clock meanwhile.
           type: dict
           returned: always
         window_seconds:
@@ -201,6 +203,7 @@ ansible_facts:
                     version: 1
                     throttled_seconds: 0.2
                     throttled_periods: 4
+                    elapsed_periods: 50
                     memory_peak_bytes: 423624704
                     cpu_quota_cores: 2.0
               cpu_cores: 1.9
@@ -213,6 +216,7 @@ ansible_facts:
                 version: 1
                 throttled_seconds: 0.2
                 throttled_periods: 4
+                elapsed_periods: 50
                 memory_peak_bytes: 423624704
                 cpu_quota_cores: 2.0
               counters:

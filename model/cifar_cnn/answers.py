@@ -141,7 +141,8 @@ class Service:
         """Begins the start-up in the background; call it once, in the process that serves.
 
         `serving_threads` is the number of request threads the server in front really runs; without it /startup says
-        null. `serving_processes` is how many processes take requests, each with a model of its own. `first_pid` is the service's first process, where the serving one was forked from it.
+        null. `serving_processes` is how many processes take requests, each with a model of its own. `first_pid` is the
+        service's first process, where the serving one was forked from it.
         """
         self._serving_threads = serving_threads
         self._serving_processes = serving_processes

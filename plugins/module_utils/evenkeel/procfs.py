@@ -483,7 +483,8 @@ def host_swapped_bytes(proc_root: str = "/proc", page_bytes: int = PAGE_BYTES) -
 
     pswpin and pswpout of /proc/vmstat, in pages (man 5 proc_vmstat; mm/vmstat.c of Linux).
     """
-    counted = dict(line.split() for line in (_read_text(proc_root, "vmstat") or "").splitlines() if line.count(" ") == 1)
+    lines = (line.split() for line in (_read_text(proc_root, "vmstat") or "").splitlines())
+    counted = {pair[0]: pair[1] for pair in lines if len(pair) == 2}
     pages = [counted.get(name, "") for name in ("pswpin", "pswpout")]
     return sum(int(one) for one in pages) * page_bytes if all(one.isdigit() for one in pages) else None
 

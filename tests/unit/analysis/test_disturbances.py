@@ -192,9 +192,7 @@ def test_a_watcher_beside_its_load_is_said(run_folder: Path, late: float, early:
     facts = read_run(run_folder).records[LOAD]["facts"]
     window = facts["ab_benchmark"]["window"]
     cut = off_by(late, early)
-    kept = cut(
-        facts["htop"]["counters"]["samples"], window["start_monotonic_seconds"], window["end_monotonic_seconds"]
-    )
+    kept = cut(facts["htop"]["counters"]["samples"], window["start_monotonic_seconds"], window["end_monotonic_seconds"])
     change_record(run_folder, LOAD, {("htop", "counters", "samples"): kept})
     found = remarks(run_folder)
     assert set(found) == {Caution.WATCH_WINDOW_OFF}

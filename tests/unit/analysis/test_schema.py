@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+
 import jsonschema
 import pytest
 
@@ -34,3 +36,8 @@ def test_every_word_of_a_metric_is_a_verdict() -> None:
 
 def test_a_violation_says_where_and_what() -> None:
     assert schema.first_violation("plan", []) == "at the top level: [] is not of type 'object'"
+
+
+def test_every_code_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "measurement.md").read_text("utf-8")
+    assert [code for code in (*schema.Reason, *schema.Caution) if f"`{code}`" not in text] == []

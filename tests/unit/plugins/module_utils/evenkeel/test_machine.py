@@ -70,9 +70,7 @@ def test_busy_cores_are_cpu_seconds_of_everyone() -> None:
     ("meminfo", "used"),
     [("SwapTotal:  100 kB\nSwapFree:  60 kB", 40 * 1024), ("SwapTotal: 0 kB\nSwapFree: 0 kB", 0), ("", None)],
 )
-def test_swap_in_use_is_known_or_null(
-    monkeypatch: pytest.MonkeyPatch, meminfo: str, used: int | None
-) -> None:
+def test_swap_in_use_is_known_or_null(monkeypatch: pytest.MonkeyPatch, meminfo: str, used: int | None) -> None:
     read = machine._read
     monkeypatch.setattr(machine, "_read", lambda path: meminfo if path == "/proc/meminfo" else read(path))
     assert machine.describe([], [])["swap_used_bytes"] == used
