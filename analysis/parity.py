@@ -77,6 +77,12 @@ def _probe(edge: str, key: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda facts: lookup(facts, "ab_benchmark", "probes", edge, "answer", key)
 
 
+def _serving_processes(facts: Mapping[str, Any]) -> Any:
+    """Give how many processes serve. Earlier services did not say it, and were one process each by their settings."""
+    effective = lookup(facts, "service_startup", "startup", "effective")
+    return effective.get("serving_processes", 1) if isinstance(effective, Mapping) else ABSENT
+
+
 def _granted_cpus(facts: Mapping[str, Any]) -> Any:
     cpus = lookup(facts, "service_startup", "granted", "affinity_cpus")
     return len(cpus) if isinstance(cpus, list) else ABSENT
@@ -102,8 +108,7 @@ CONDITIONS = (
     _Condition("CPU quota, cores", Kind.START, _startup("granted", "cpu_quota_cores"), of_process=True),
     _Condition("memory limit, bytes", Kind.START, _startup("granted", "memory_limit_bytes"), of_process=True),
     _Condition("request threads", Kind.START, _effective("request_threads")),
-    # Earlier services did not say it.
-    _Condition("serving processes", Kind.START, _effective("serving_processes"), only_where_measured=True),
+    _Condition("serving processes", Kind.START, _serving_processes),
     _Condition("compute threads", Kind.START, _effective("compute_threads")),
     _Condition("queue limit", Kind.START, _effective("queue_limit")),
     _Condition("engine", Kind.START, _startup("answer", "engine")),

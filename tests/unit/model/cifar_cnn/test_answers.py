@@ -279,6 +279,7 @@ def test_the_startup_report(ready: Service, settings: Settings) -> None:
     assert effective.pop("python_build").startswith(f"CPython {sys.version.split()[0]} ")
     assert effective == {
         "request_threads": 8,
+        "serving_processes": 1,
         "compute_threads": 2,
         "queue_limit": 6,
         "service_sha256": settings.sha256,
