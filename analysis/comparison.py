@@ -292,7 +292,7 @@ def _word(row: _Row, margin: float, p_adjusted: float | None) -> tuple[Verdict |
         return None, "shown, not tested"
     if row.comparison.interval is None or p_adjusted is None:
         sizes = f"{len(row.reference.values)} and {len(row.other.values)} figures"
-        return Verdict.TOO_FEW_BLOCKS, f"{sizes} give no interval at 95 %; 4 and 4 are the fewest"
+        return Verdict.TOO_FEW_BLOCKS, f"{sizes} give no interval at 95 %; 4 and 4 would"
     # Below 1 a run's ratio of the arms is less than the reference's, which makes neither arm faster.
     below, above = row.metric.words if row.part != thresholds.RATIO else RESOURCE
     decision = verdict.decide(row.comparison, p_adjusted, margin, below, above, fewest=0)

@@ -19,6 +19,7 @@ from analysis.table import Table
 Comparison = Mapping[str, Any]
 
 HEADERS = ("Metric", "Of", "Reference", "Other", "Other / reference", "95 % interval", "n", "p", "Verdict")
+MOST_NAMES = 6
 NUMERIC = frozenset(range(2, 8))
 PARTS = {"server": "server", "serverless": "serverless", "ratio": "serverless / server"}
 
@@ -81,6 +82,7 @@ def _opening(found: Comparison) -> Iterator[str]:
             if metric["verdict"] not in (Verdict.EQUIVALENT, Verdict.INCONCLUSIVE)
         ]
         who = f"{each['run']['run_id']} against {found['reference']['run_id']}"
+        yield f"{who}: {_what_differs(each['differences'])}"
         if not tested:
             yield f"{who}: too few blocks for any verdict."
         elif apart:
@@ -91,6 +93,16 @@ def _opening(found: Comparison) -> Iterator[str]:
                 f"{who}: no difference is shown. Of {len(tested)} tested figures {same} are equivalent within "
                 f"{percent(found['margin'])} and {len(tested) - same} inconclusive."
             )
+
+
+def _what_differs(differences: Sequence[Mapping[str, Any]]) -> str:
+    """Say how much differs besides the figures, and name the first of it: what makes runs unlike comes first."""
+    if not differences:
+        return "nothing that is recorded differs besides the figures."
+    names = ", ".join(one["name"] for one in differences[:MOST_NAMES])
+    more = f" and {len(differences) - MOST_NAMES} more, listed below" if len(differences) > MOST_NAMES else ""
+    count = "1 recorded value differs" if len(differences) == 1 else f"{len(differences)} recorded values differ"
+    return f"{count} besides the figures: {names}{more}."
 
 
 def _run(run: Mapping[str, Any]) -> str:
