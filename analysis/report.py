@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis import run_store
 from analysis.evaluate import evaluate
-from analysis.render.document import document
+from analysis.render.document import document, in_short
 from analysis.render.html import html
 from analysis.render.markdown import markdown
 from analysis.render.prometheus import prometheus
@@ -40,7 +40,7 @@ def evaluated(folder: Path) -> dict[str, Any]:
 def _outputs(run: Mapping[str, Any]) -> dict[str, str]:
     laid_out = document(run)
     return {
-        "report.md": markdown(laid_out),
+        "report.md": markdown(in_short(laid_out)),
         "report.html": html(laid_out, run),
         "samples.csv": samples_csv(run),
         "metrics.prom": prometheus(run),

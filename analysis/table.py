@@ -11,10 +11,12 @@ from dataclasses import dataclass
 class Table:
     """A table of text.
 
-    The first column names the row; ``numeric`` are the columns printed flush right, counted from 0.
+    The first column names the row; ``numeric`` are the columns printed flush right, counted from 0; ``paths`` those of
+    files of the run, relative to its folder.
     """
 
     caption: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
+    paths: frozenset[int] = frozenset()

@@ -194,23 +194,28 @@ def memory_kind(facts: Mapping[str, Any]) -> str | None:
 
 
 def course(facts: Mapping[str, Any], window: Window) -> dict[str, list[list[float]]]:
-    """Give CPU and memory over the window for a chart: [seconds since its start, cores] and [seconds since its start,
-    bytes].
+    """Give CPU and memory as long as they were watched, for a chart: [seconds since the window's start, cores] and
+    [seconds since the window's start, bytes].
 
-    Empty lists where nothing was watched.
+    Before the window the seconds are negative. Where the watcher's clock is not the window's, the course is the
+    window's alone. Empty lists where nothing was watched.
     """
     seen = watched(facts)
     if seen is None:
         return {"cores": [], "memory_bytes": []}
+    whole = own_window(seen)
+    if whole is None or whole.host_boot_id != window.host_boot_id:
+        whole = window
+    begin, end = min(whole.start, window.start), max(whole.end, window.end)
     cores: list[list[float]] = []
-    step = max(window.seconds / COURSE_STEPS, _spacing(seen.processor) * 2)
-    edge = window.start
-    while step > 0 and edge + step <= window.end + 1e-9:
-        figure = counters.mean_cores(seen.processor, edge, min(edge + step, window.end))
+    step = max((end - begin) / COURSE_STEPS, _spacing(seen.processor) * 2)
+    edge = begin
+    while step > 0 and edge + step <= end + 1e-9:
+        figure = counters.mean_cores(seen.processor, edge, min(edge + step, end))
         if figure.value is not None:
             cores.append([round(edge + step / 2 - window.start, 6), round(figure.value, 6)])
         edge += step
-    inside = [sample for sample in seen.memory if window.start <= sample[0] <= window.end]
+    inside = [sample for sample in seen.memory if begin <= sample[0] <= end]
     stride = max(1, -(-len(inside) // COURSE_STEPS))
     return {
         "cores": cores,

@@ -11,7 +11,7 @@ from typing import Any
 from analysis import burst_credits, parity, steal, thresholds, validity
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
-from analysis.schema import Arm, Status, Verdict
+from analysis.schema import Arm, Caution, Status, Verdict
 
 Run = Mapping[str, Any]
 
@@ -260,6 +260,45 @@ def of_the_thresholds(run: Run) -> str | None:
         return f"Thresholds: {'the one rule is' if len(rules) == 1 else f'all {len(rules)} rules are'} met."
     said = "; ".join(f"{rule['rule']} ({rule['reason']})" for rule in against)
     return f"Thresholds: {len(against)} of {len(rules)} {'rule' if len(rules) == 1 else 'rules'} MISSED: {said}."
+def verdict_sentence(run: Run) -> str:
+    """Give the one sentence that a reader takes away: the headline, or why there is none."""
+    status = status_sentence(run)
+    if run["valid"] and run["status"] != Status.INTERRUPTED:
+        return headline(primary(run), run["profile"]["run"]["margin"])
+    return status or headline(primary(run), run["profile"]["run"]["margin"])
+
+
+# What to do about a caution, by its code: the sentence that follows what was seen.
+NEXT_STEPS: Mapping[str, str] = {
+    Caution.CLIENT_CPU_SHARE: "Next: name a host of its own for the load (load_host), or give the host more CPUs.",
+    Caution.CLIENT_SHARES_CPUS: "Next: nothing, where both arms share alike; else name a load host for each arm.",
+    Caution.QUEUED_REQUESTS: "Next: read the mean as a queue of two; for one evaluation take the time given here.",
+    Caution.TOOL_DISAGREES: "Next: use the counters' rows, not htop's, and look at those trials' raw files.",
+    Caution.WATCHER_FAILED: "Next: mend what it says and run again, if CPU and memory matter to you.",
+    Caution.HOST_BUSY_BEFORE: "Next: see each host's load under Hosts and software.",
+    Caution.STAND_IN: "Next: run again with the real thing before you decide anything by it.",
+    Caution.UNCOMMITTED_CHANGES: "Next: commit them and run again, where others are to reproduce this.",
+    Caution.NOT_INTERLEAVED: "Next: measure both arms in one run for a verdict.",
+    Caution.RESUMED: "Next: compare the blocks before and after the pause in the chart block by block.",
+    Caution.NOT_COLD: "Next: look at the starts listed under Cold starts; more blocks make up for them.",
+    Caution.PODS_CHANGED: "Next: run again when the cluster is quiet.",
+    Caution.GRANT_UNKNOWN: "Next: set the limits of both arms, so that they can be read back.",
+    Caution.STEAL: "Next: run again at another hour or on a dedicated host.",
+    Caution.CREDITS_RAN_OUT: "Next: wait until the credits are back, or take an instance without them.",
+    Caution.CALIBRATION_DRIFT: "Next: run again when the machine gives a steady score.",
+    Caution.THROTTLED: "Next: see under Equal ground what each arm was granted; equal quotas throttle alike.",
+    Caution.SWAPPED: "Next: free memory on the host, or turn swap off, and run again.",
+    Caution.CLOCK_SET: "Next: let the clock settle (chronyc tracking), and run again.",
+    Caution.WATCH_WINDOW_OFF: "Next: watch and load on one host; the watcher's raw record says what ended it.",
+    Caution.STALLED: "Next: look at the open loop, which counts what waits; ab stops asking while a server stands still.",
+    Caution.DRIFT: "Next: look at the chart block by block; a machine that warms up or fills up needs a longer run.",
+    Caution.PYTHON_BUILD: "Next: nothing, unless the arms differ where you expect none.",
+}
+
+
+def next_step(code: str) -> str:
+    """Say what to do about a caution."""
+    return NEXT_STEPS[code]
 
 
 def opening(run: Run) -> Sequence[str]:

@@ -10,15 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.charts import course, shares
 from analysis.charts.blocks import blocks
 from analysis.charts.chart import Chart
-from analysis.charts.course import memory, processor
 from analysis.charts.latency import latency
 from analysis.charts.phases import phases
 from analysis.charts.ratio import ratios
 
 
 def charts(run: Mapping[str, Any]) -> list[Chart]:
-    """Draw every chart there are figures for."""
-    drawn = [ratios(run), blocks(run), latency(run), *phases(run), processor(run), memory(run)]
-    return [chart for chart in drawn if chart is not None]
+    """Give every chart there are figures for."""
+    found = [
+        ratios(run),
+        latency(run),
+        blocks(run),
+        *phases(run),
+        course.processor(run),
+        course.memory(run),
+        shares.processor(run),
+        shares.memory(run),
+    ]
+    return [chart for chart in found if chart is not None]

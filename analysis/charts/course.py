@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Charts: CPU and memory over time, under load above and idle below, on one scale."""
+"""Charts: CPU and memory over time around the first load of each arm, its load window marked."""
 
 from __future__ import annotations
 
@@ -8,61 +8,56 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import altair as alt
+
 from analysis import wording
-from analysis.charts import scale, svg
+from analysis.charts import theme
 from analysis.charts.chart import Chart
+from analysis.charts.theme import ARMS, Layout, Room
 from analysis.table import Table
 
-WIDTH, LEFT, RIGHT, TOP, PANEL, GAP = 520.0, 62.0, 508.0, 62.0, 110.0, 78.0
-ARMS = ("server", "serverless")
-PANELS = (("load", "under load"), ("idle", "idle"))
+PANEL, GAP = 96, 58
 MEBIBYTE = 2**20
+KINDS = ("load", "idle")
 
-Course = Sequence[Sequence[float]]
+Points = Sequence[tuple[float, float]]
 
 
 def processor(run: Mapping[str, Any]) -> Chart | None:
-    """Draw the cores in use over the first load and the first idle window of each arm."""
-    return _chart(run, "cores", 1, "cores", "How busy is the CPU?")
+    """Draw the cores in use around the first load of each arm."""
+    return _chart(run, "cores", 1, "cores", "How busy is the CPU under load?")
 
 
 def memory(run: Mapping[str, Any]) -> Chart | None:
-    """Draw the memory over the first load and the first idle window of each arm."""
-    return _chart(run, "memory_bytes", MEBIBYTE, "MiB", "How much memory is in use?")
+    """Draw the memory around the first load of each arm."""
+    return _chart(run, "memory_bytes", MEBIBYTE, "MiB", "How much memory is in use under load?")
 
 
 def _chart(run: Mapping[str, Any], key: str, divisor: float, unit: str, title: str) -> Chart | None:
-    found = {(kind, arm): _first(run, kind, arm, key) for kind, _ in PANELS for arm in ARMS}
+    found = {(kind, arm): trial for kind in KINDS for arm in ARMS if (trial := _first(run, kind, arm, key)) is not None}
     drawn = {
-        place: [(moment, value / divisor) for moment, value in course] for place, (_, course) in found.items() if course
+        place: [(moment, value / divisor) for moment, value in trial["data"][key]] for place, trial in found.items()
     }
-    if not drawn:
+    loads = {arm: drawn["load", arm] for arm in ARMS if ("load", arm) in drawn}
+    if not loads:
         return None
-    values = [value for course in drawn.values() for _, value in course]
-    highest = max([*values, 0.01]) * 1.08
-    parts = [svg.legend(LEFT, 16)]
-    for index, (kind, name) in enumerate(PANELS):
-        top = TOP + index * (PANEL + GAP)
-        courses = {arm: drawn[kind, arm] for arm in ARMS if (kind, arm) in drawn}
-        parts += _panel(courses, top, highest, f"{name}, {unit}")
-    names = [f"{kind}, {arm}: {trial}" for (kind, arm), (trial, course) in found.items() if course]
+    windows = {arm: _seconds(found["load", arm]) for arm in loads}
     return Chart(
         id=f"course-{key.replace('_', '-')}",
         title=title,
+        finding=" ".join(_said(arm, course, windows[arm], unit) for arm, course in loads.items()),
         reading=(
-            "Time runs from the start of the window in which the figure is counted; both panels have one scale. Each "
-            "line is one trial: "
-            f"{'; '.join(names)}."
+            "Time runs from the start of the load; the band is the load window, in which the figures are counted. What "
+            "lies outside is the watcher before and after the load. Both panels have one scale; each line is one "
+            f"trial: {', '.join(found['load', arm]['id'] for arm in loads)}."
         ),
-        svg=svg.drawing(
-            WIDTH, TOP + 2 * PANEL + GAP + 46, f"{title} Over time, under load and idle, for each arm", parts
-        ),
+        draw=lambda layout: _draw(loads, windows, unit, layout),
         table=Table(
-            f"{title} In {unit}",
+            f"{title.removesuffix(' under load?')}, first load and first idle window of each arm, in {unit}",
             ("Trial", "Lowest", "Median", "Highest", "Readings"),
             tuple(
                 (
-                    found[place][0],
+                    found[place]["id"],
                     *(f"{pick([value for _, value in course]):.4g}" for pick in (min, statistics.median, max)),
                     str(len(course)),
                 )
@@ -73,24 +68,51 @@ def _chart(run: Mapping[str, Any], key: str, divisor: float, unit: str, title: s
     )
 
 
-def _panel(courses: Mapping[str, Sequence[tuple[float, float]]], top: float, highest: float, name: str) -> list[str]:
-    bottom = top + PANEL
-    up = scale.Scale(0, highest, bottom, top)
-    parts = [svg.text(8, top - 16, name), *scale.left_axis(up, scale.ticks(0, highest, 5), LEFT, right=RIGHT)]
-    if not courses:
-        return [*parts, svg.text((LEFT + RIGHT) / 2, top + PANEL / 2, wording.NOT_MEASURED, anchor="middle")]
-    longest = max(course[-1][0] for course in courses.values())
-    across = scale.linear([longest or 1.0], LEFT, RIGHT, from_zero=True)
-    parts += scale.bottom_axis(across, scale.ticks(0, across.high), bottom, "seconds", top=top)
-    for arm, course in courses.items():
-        points = [(across(moment), up(value)) for moment, value in course]
-        parts += [svg.polyline(points, f"series {arm}"), svg.marker(arm, *points[-1])]
-    return parts
+def _said(arm: str, course: Points, seconds: float, unit: str) -> str:
+    inside = [value for moment, value in course if 0 <= moment <= seconds]
+    if not inside:
+        return f"{arm.capitalize()}: no reading lies inside the load window."
+    middle = f"{statistics.median(inside):.3g} {unit}"
+    return (
+        f"{arm.capitalize()}: {middle} in the middle of {len(inside)} readings over a load of "
+        f"{wording.quantity(seconds, 's')}."
+    )
 
 
-def _first(run: Mapping[str, Any], kind: str, arm: str, key: str) -> tuple[str, Course]:
-    """Give the id and course of an arm's first counted trial of a kind that has one."""
+def _draw(loads: Mapping[str, Points], windows: Mapping[str, float], unit: str, layout: Layout) -> theme.Drawing:
+    room = Room(top=34)
+    moments = [moment for course in loads.values() for moment, _ in course]
+    begin, end = min([0.0, *moments]), max([*windows.values(), *moments])
+    highest = max([*(value for course in loads.values() for _, value in course), 0.01]) * 1.12
+    panels: list[list[theme.Layer]] = []
+    for place, (arm, course) in enumerate(loads.items(), start=1):
+        title = "seconds since the start of the load" if place == len(loads) else None
+        across = alt.X("seconds:Q", scale=theme.linear(begin, end), axis=theme.horizontal(title))
+        up = alt.Y("value:Q", scale=theme.linear(0, highest), axis=theme.vertical(count=4))
+        base = theme.chart([{"arm": arm, "seconds": moment, "value": value} for moment, value in course])
+        window = theme.chart([{"begin": 0, "end": windows[arm]}])
+        last = theme.chart([{"arm": arm, "seconds": course[-1][0], "value": course[-1][1]}])
+        layers: list[theme.Layer] = [
+            window.mark_rect(color=theme.BAND)
+            .encode(x=alt.X("begin:Q", scale=theme.linear(begin, end)), x2="end:Q")
+            .properties(name="window"),
+            theme.lines(base.encode(x=across, y=up)),
+            theme.points(last.encode(x=across, y=up)),
+            theme.words(-room.left + 2, -14, f"{arm}, {unit}"),
+        ]
+        panels.append(layers)
+    return theme.stacked(panels, layout, PANEL, GAP, room)
+
+
+def _seconds(trial: Mapping[str, Any]) -> float:
+    window = trial["window"]
+    return float(window["end_monotonic_seconds"] - window["start_monotonic_seconds"])
+
+
+def _first(run: Mapping[str, Any], kind: str, arm: str, key: str) -> Mapping[str, Any] | None:
+    """Give an arm's first counted trial of a kind that was watched."""
     for trial in run["trials"]:
         if trial["kind"] == kind and trial["arm"] == arm and trial["counted"] and trial["data"].get(key):
-            return trial["id"], trial["data"][key]
-    return "", ()
+            found: Mapping[str, Any] = trial
+            return found
+    return None

@@ -9,15 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import altair as alt
+
 from analysis import cluster_phases, wording
-from analysis.charts import scale, svg
+from analysis.charts import theme
 from analysis.charts.chart import Chart
+from analysis.charts.theme import ARMS, Layout, Room
 from analysis.cluster_phases import MODES
 from analysis.schema import ClusterPhase, Phase
 from analysis.table import Table
 
-WIDTH, LEFT, TOP, ROW = 520.0, 24.0, 62.0, 48.0
-ARMS = ("server", "serverless")
+ROW, KEY_LINE = 54, 24
+# Pixels of a part in which its mark has room.
+LEAST_FOR_A_MARK = 14
+# Letters of a name that needs more than the usual column of the key.
+LONG_NAME = 11
 DRAWN = (Phase.INTERPRETER, Phase.IMPORTS, Phase.DATA, Phase.TRAIN, Phase.LOAD, Phase.SELF_TEST)
 # Those of the cluster that come before the service's own; the others run beside them and stand in the report's table.
 BEFORE = {ClusterPhase.SCHEDULED: "a", ClusterPhase.IMAGE: "b", ClusterPhase.CONTAINER_STARTED: "c"}
@@ -35,6 +41,15 @@ class Bar:
     cluster: Mapping[ClusterPhase, tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar: its name, and the mark and colour that stand for it."""
+
+    name: str
+    mark: str
+    colour: str
+
+
 def phases(run: Mapping[str, Any]) -> list[Chart]:
     """Draw one chart a way of starting, since training is longer than loading by far."""
     bars = [bar for mode in MODES for arm in ARMS if (bar := _bar(run, arm, mode)) is not None]
@@ -42,44 +57,20 @@ def phases(run: Mapping[str, Any]) -> list[Chart]:
 
 
 def _chart(mode: str, bars: Sequence[Bar]) -> Chart:
-    across = scale.linear([bar.ready for bar in bars], LEFT, WIDTH - 20, from_zero=True)
     present = [phase for phase in DRAWN if any(phase in bar.phases for bar in bars)]
     before = [phase for phase in BEFORE if any(phase in bar.cluster for bar in bars)]
-    top = TOP + 22 * max(0, -(-len([*present, *before]) // 3) - 2)
-    bottom = top + ROW * len(bars)
-    parts = [
-        *_key(present, before),
-        *scale.bottom_axis(across, scale.ticks(0, across.high), bottom, "seconds since the start command", top=top),
-    ]
-    for index, bar in enumerate(bars):
-        y = top + ROW * index
-        count = "one start" if bar.starts == 1 else f"median of {bar.starts} starts"
-        parts.append(
-            svg.text(LEFT, y + 14, f"{bar.arm}: ready after {wording.quantity(bar.ready, 's')} ({count})", "label halo")
-        )
-        for step, (begin, end) in bar.cluster.items():
-            left, right = across(begin), across(end)
-            parts.append(svg.rectangle(left, y + 20, right - left, 20, "phase cluster"))
-            if right - left > 16:
-                parts.append(svg.text((left + right) / 2, y + 35, BEFORE[step], "label on-phase", "middle"))
-        for name, (begin, end) in bar.phases.items():
-            left, right = across(begin), across(end)
-            parts.append(svg.rectangle(left, y + 20, right - left, 20, f"phase {name}"))
-            if right - left > 16:
-                parts.append(
-                    svg.text((left + right) / 2, y + 35, str(DRAWN.index(Phase(name)) + 1), "label on-phase", "middle")
-                )
-        parts.append(svg.line((across(bar.ready), y + 16), (across(bar.ready), y + 44), "one"))
+    parts = [Part(step.value, BEFORE[step], "var(--band)") for step in before]
+    parts += [Part(phase.value, str(DRAWN.index(phase) + 1), f"var(--{phase.value})") for phase in present]
     return Chart(
         id=f"phases-{mode}",
-        title=f"Where does a start-up go: {MODES[mode]}",
+        title=f"Where does a start-up go: {MODES[mode]}?",
+        finding=" ".join(_said(bar) for bar in bars),
         reading=(
             "A bar is a start-up, its parts the phases as the service stamped them; the line at its end is ready, as "
-            "seen from outside. "
-            "A gap between parts is time the service does not account for. Medians over starts."
+            "seen from outside. A gap between parts is time the service does not account for. Medians over starts."
             f"{' Lettered parts are of the cluster, before the service has a process.' if before else ''}"
         ),
-        svg=svg.drawing(WIDTH, bottom + 46, f"Phases of a start-up, {MODES[mode]}, for each arm", parts),
+        draw=lambda layout: _draw(bars, parts, layout),
         table=Table(
             f"Phases of a start-up, {MODES[mode]}",
             ("Phase", *(f"{bar.arm}" for bar in bars)),
@@ -93,20 +84,86 @@ def _chart(mode: str, bars: Sequence[Bar]) -> Chart:
     )
 
 
-def _key(present: Sequence[Phase], before: Sequence[ClusterPhase]) -> list[str]:
-    parts = []
-    keys = [
-        *(("cluster", BEFORE[step], step.value) for step in before),
-        *((phase.value, str(DRAWN.index(phase) + 1), phase.value) for phase in present),
+def _said(bar: Bar) -> str:
+    counted = "one start" if bar.starts == 1 else f"median of {bar.starts} starts"
+    ready = f"{bar.arm.capitalize()}: ready after {wording.quantity(bar.ready, 's')} ({counted})"
+    if not bar.phases:
+        return f"{ready}."
+    longest = max(bar.phases, key=lambda name: bar.phases[name][1] - bar.phases[name][0])
+    return f"{ready}; the longest part is {longest}, {_length(bar, Phase(longest))}."
+
+
+def _draw(bars: Sequence[Bar], parts: Sequence[Part], layout: Layout) -> theme.Drawing:
+    long = any(len(part.name) > LONG_NAME for part in parts)
+    columns = (3 if long else 4) if layout is theme.WIDE else (2 if long else 3)
+    lines = -(-len(parts) // columns)
+    room = Room(left=14, top=10 + KEY_LINE * lines, right=20)
+    width = layout.width - room.left - room.right
+    height = ROW * len(bars)
+    _, end = theme.around([bar.ready for bar in bars], from_zero=True)
+    axis = theme.horizontal("seconds since the start command")
+    across, down = theme.linear(0, end), alt.Scale(domain=[height, 0], nice=False, zero=False)
+    marks = {part.name: part.mark for part in parts}
+    found = [
+        {
+            "name": name,
+            "mark": marks[name] if (stop - begin) / end * width > LEAST_FOR_A_MARK else "",
+            "begin": begin,
+            "end": stop,
+            "middle": (begin + stop) / 2,
+            "top": ROW * index + 24,
+            "bottom": ROW * index + 44,
+            "tip": f"{bar.arm}, {name}: {wording.quantity(stop - begin, 's')}",
+        }
+        for index, bar in enumerate(bars)
+        for name, (begin, stop) in [*((step.value, span) for step, span in bar.cluster.items()), *bar.phases.items()]
     ]
-    for place, (colour, mark, name) in enumerate(keys):
-        x, y = LEFT + 165 * (place % 3), 14 + 22 * (place // 3)
-        parts += [
-            svg.rectangle(x, y - 12, 18, 16, f"phase {colour}"),
-            svg.text(x + 9, y + 1, mark, "label on-phase", "middle"),
-            svg.text(x + 24, y + 1, name),
+    ready = [
+        {
+            "at": bar.ready,
+            "top": ROW * index + 20,
+            "bottom": ROW * index + 48,
+            "label": ROW * index + 12,
+            "said": f"{bar.arm}: ready after {wording.quantity(bar.ready, 's')}",
+        }
+        for index, bar in enumerate(bars)
+    ]
+    base = theme.chart(found).encode(y=alt.Y("top:Q", axis=None, scale=down))
+    fill = alt.Color(
+        "name:N",
+        legend=None,
+        scale=alt.Scale(domain=[part.name for part in parts], range=[part.colour for part in parts]),
+    )
+    layers: list[theme.Layer] = [
+        base.mark_rect(stroke=theme.PANEL, aria=True)
+        .encode(x=alt.X("begin:Q", scale=across, axis=axis), x2="end:Q", y2="bottom:Q", color=fill, description="tip:N")
+        .properties(name="part"),
+        base.mark_text(baseline="middle", dy=10).encode(x="middle:Q", text="mark:N"),
+        theme.chart(ready)
+        .mark_rule(color=theme.INK, strokeWidth=1.5)
+        .encode(x="at:Q", y=alt.Y("top:Q", scale=down), y2="bottom:Q"),
+        theme.chart(ready)
+        .mark_text(align="left", baseline="middle")
+        .encode(x=alt.value(0), y=alt.Y("label:Q", scale=down), text="said:N")
+        .properties(name=theme.HALO),
+        *_key(parts, columns, room, (layout.width - room.left) // columns),
+    ]
+    return theme.drawing(layers, layout, height, room)
+
+
+def _key(parts: Sequence[Part], columns: int, room: Room, column: int) -> list[theme.Layer]:
+    """Write above the plot what each part is: its colour, its mark and its name."""
+    found: list[theme.Layer] = []
+    for place, part in enumerate(parts):
+        x, y = column * (place % columns), -room.top + 16 + KEY_LINE * (place // columns)
+        found += [
+            theme.chart([{}])
+            .mark_rect(color=part.colour)
+            .encode(x=alt.value(x), x2=alt.value(x + 18), y=alt.value(y - 9), y2=alt.value(y + 9)),
+            theme.words(x + 9, y, part.mark, align="center"),
+            theme.words(x + 23, y, part.name),
         ]
-    return parts
+    return found
 
 
 def _bar(run: Mapping[str, Any], arm: str, mode: str) -> Bar | None:

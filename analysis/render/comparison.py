@@ -29,8 +29,10 @@ def comparison_markdown(found: Comparison) -> str:
     return markdown(
         Document(
             title="Evenkeel: runs compared",
+            verdict="Evenkeel: runs compared",
             opening=tuple(_opening(found)),
             stamp=stamp(found),
+            rules=(),
             about=f"Reference {_run(found['reference'])}.",
             sections=tuple(_sections(found)),
         )

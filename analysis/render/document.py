@@ -5,33 +5,62 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis import calibration, cluster_phases, parity, thresholds, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
 from analysis.render import how_sure
-from analysis.schema import Kind
+from analysis.schema import Kind, Status
 from analysis.table import Table
 
 Run = Mapping[str, Any]
 
 STATES = ("idle", "busy")
-VERDICT_HEADERS = ("Metric", "Server", "Serverless", "Ratio", "95 % interval", "n", "p", "Verdict")
+_PARITY = {True: "Equal ground: passed.", False: "Equal ground: FAILED.", None: "One arm: nothing to compare."}
+VERDICT_HEADERS = ("Metric", "Server", "Serverless", "Ratio", "95 % interval", "Verdict", "n", "p")
+
+_BESIDE = (
+    ("report.html", "charts, every pair, equal ground, every figure's definition, method and limits, hosts"),
+    ("run.json", "every figure, for programs"),
+    ("samples.csv", "every request"),
+    ("metrics.prom", "the figures as OpenMetrics"),
+    ("raw/", "the raw files that all of it follows from"),
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a run must keep, and whether it did; None where it does not apply."""
+
+    met: bool | None
+    said: str
+
+    @property
+    def word(self) -> str:
+        """Say how the rule fared."""
+        return {True: "met", False: "missed", None: "does not apply"}[self.met]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands under it. ``charts`` marks the section where HTML shows the charts."""
+    """A heading with what stands under it.
+
+    ``charts`` marks the section where HTML shows the charts, ``brief`` those that stand in the short report too;
+    ``commands`` are lines for a shell.
+    """
 
     id: str
     title: str
     paragraphs: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+    commands: tuple[str, ...] = ()
     charts: bool = False
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,21 +68,35 @@ class Document:
     """A whole report."""
 
     title: str
+    verdict: str
     opening: tuple[str, ...]
     stamp: str
+    rules: tuple[Rule, ...]
     about: str
     sections: tuple[Section, ...] = field(default_factory=tuple)
 
 
 def document(run: Run) -> Document:
     """Lay out the report of a run."""
+    verdict_said = wording.verdict_sentence(run)
     return Document(
         title="Evenkeel: serverless against server",
-        opening=tuple(wording.opening(run)),
+        verdict=verdict_said,
+        # The verdict stands above them, and each threshold is one of the rules.
+        opening=tuple(said for said in wording.opening(run) if said not in (verdict_said, wording.of_the_thresholds(run))),
         stamp=stamp(run),
+        rules=tuple(_rules(run)),
         about=_about(run),
         sections=tuple(section for build in _SECTIONS for section in build(run)),
     )
+
+
+def in_short(report: Document) -> Document:
+    """Give the report for those who read on elsewhere: verdict, reasons, table and remarks, and where the rest is."""
+    rest = Section(
+        "rest", "Everything else", tables=(Table("Beside this file", ("File", "Holds"), _BESIDE, paths=frozenset({0})),)
+    )
+    return replace(report, sections=(*(section for section in report.sections if section.brief), rest))
 
 
 def stamp(run: Run) -> str:
@@ -79,27 +122,34 @@ def verdict_table(run: Run) -> Table:
                 wording.summary(metric["serverless"], metric["unit"]),
                 wording.ratio(metric["ratio"]),
                 wording.interval(metric["interval"]),
+                wording.verdict(metric),
                 str(metric["n"]),
                 wording.probability(p),
-                wording.verdict(metric),
             )
         )
-    return Table("The verdict, metric by metric", VERDICT_HEADERS, tuple(rows), frozenset(range(1, 7)))
+    return Table("The verdict, metric by metric", VERDICT_HEADERS, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}))
 
 
-def _rules(run: Run) -> Iterator[Section]:
-    """Show first what the profile asks of the run's figures, and whether it is met."""
-    if run["thresholds"]:
-        rows = tuple(("met" if rule["met"] else "MISSED", rule["rule"], rule["reason"]) for rule in run["thresholds"])
-        yield Section(
-            "thresholds",
-            "Thresholds",
-            (
-                "What the profile asked for before the run, in the units of each figure. A figure that was not "
-                "measured meets no rule.",
-            ),
-            tables=(Table("Rules met or missed", ("Result", "Rule", "Measured"), rows),),
-        )
+def _rules(run: Run) -> Iterator[Rule]:
+    """List what makes a verdict one, in the order in which it fails."""
+    count = len(run["invalid_reasons"])
+    yield Rule(
+        run["valid"],
+        "Every trial is valid: all answers right, no request failed, nothing changed under way."
+        if run["valid"]
+        else f"{count} {'reason stands' if count == 1 else 'reasons stand'} against the run.",
+    )
+    yield Rule(run["parity"]["passed"], _PARITY[run["parity"]["passed"]])
+    both = run["status"] != Status.ONE_ARM
+    found = wording.primary(run)["n"]
+    yield Rule(
+        found >= verdict.FEWEST_PAIRS if both else None,
+        f"Enough blocks for a verdict: {found} of at least {verdict.FEWEST_PAIRS}."
+        if both
+        else "Blocks of both arms: one arm was measured.",
+    )
+    for rule in run["thresholds"]:
+        yield Rule(rule["met"], f"Threshold {rule['rule']}: {rule['reason']}.")
 
 
 def _reasons(run: Run) -> Iterator[Section]:
@@ -111,6 +161,7 @@ def _reasons(run: Run) -> Iterator[Section]:
             "reasons",
             "Why this run is INVALID",
             tables=(Table("Reasons against the run", ("Code", "Trial", "What was found"), rows),),
+            brief=True,
         )
 
 
@@ -186,7 +237,7 @@ def _verdicts(run: Run) -> Iterator[Section]:
         ),
     )
     tables = (verdict_table(run), reasons) if run["valid"] else (verdict_table(run),)
-    yield Section("table", "The table", tuple(paragraphs), tables=tables)
+    yield Section("table", "The table", tuple(paragraphs), tables=tables, brief=True)
 
 
 def _how_sure(run: Run) -> Iterator[Section]:
@@ -199,7 +250,10 @@ def _how_sure(run: Run) -> Iterator[Section]:
 def _warnings(run: Run) -> Iterator[Section]:
     if run["warnings"]:
         yield Section(
-            "warnings", "What to know before relying on it", items=tuple(found["message"] for found in run["warnings"])
+            "warnings",
+            "What to know before relying on it",
+            items=tuple(f"{found['message']} {wording.next_step(found['code'])}" for found in run["warnings"]),
+            brief=True,
         )
 
 
@@ -363,11 +417,10 @@ def _parity(run: Run) -> Iterator[Section]:
         )
         for check in run["parity"]["checks"]
     )
-    said = {True: "Equal ground: passed.", False: "Equal ground: FAILED.", None: "One arm: nothing to compare."}
     yield Section(
         "parity",
         "Equal ground",
-        (f"{said[run['parity']['passed']]} Each value was read back from what took effect, not from the settings.",),
+        (f"{_PARITY[run['parity']['passed']]} Each value was read back from what took effect, not from the settings.",),
         items=tuple(found["reason"][0].upper() + found["reason"][1:] + "." for found in run["normalisation"]),
         tables=(
             Table(
@@ -568,6 +621,7 @@ def _raw(run: Run) -> Iterator[Section]:
                 ("File", "Bytes", "SHA-256"),
                 tuple((file["path"], str(file["bytes"]), file["sha256"]) for file in run["files"]),
                 frozenset({1}),
+                paths=frozenset({0}),
             ),
         ),
     )
@@ -578,6 +632,37 @@ def _raw(run: Run) -> Iterator[Section]:
             Table(caption, ("Fact", "Value"), tuple((key, _value(value)) for key, value in sorted(facts.items())))
             for caption, facts in _provenance(run)
             if facts
+        ),
+    )
+
+
+def _reproduce(run: Run) -> Iterator[Section]:
+    """Give the commands that make such a run, and this report from it."""
+    toolkit, name = run["provenance"]["toolkit"], run["profile"]["name"]
+    commit = str(toolkit.get("commit") or "")
+    inventory = "-i YOUR_INVENTORY " if set(run["platform"].values()) != {"process"} else ""
+    limit = f" --limit {next(iter(run['platform']))}" if run["status"] == Status.ONE_ARM else ""
+    paragraphs = [
+        "The seed gives the same order of trials; the figures are those of the machine, and differ within their "
+        "intervals. A variable given on the command line then is given again."
+    ]
+    if inventory:
+        hosts = sorted({described["host"] for described in run["arms"].values()})
+        paragraphs.append(
+            f"YOUR_INVENTORY is the one of this run, with {', '.join(hosts)}; Hosts and software has them."
+        )
+    if toolkit.get("dirty"):
+        paragraphs.append("The toolkit had changes that were not committed: the commit alone does not give its code.")
+    yield Section(
+        "reproduce",
+        "How to reproduce",
+        tuple(paragraphs),
+        commands=(
+            *((f"git checkout {shlex.quote(commit)}",) if commit else ()),
+            f"ansible-playbook {inventory}site.yml -e profile={shlex.quote(name)}{limit}",
+            f"ansible-playbook {inventory}benchmark.yml -e profile={shlex.quote(name)} -e run_seed={run['seed']}"
+            f"{limit}",
+            f"ansible-playbook report.yml -e run={run['run_id']}",
         ),
     )
 
@@ -593,7 +678,6 @@ def _provenance(run: Run) -> Sequence[tuple[str, Mapping[str, Any]]]:
 
 
 _SECTIONS = (
-    _rules,
     _reasons,
     _verdicts,
     _warnings,
@@ -609,4 +693,5 @@ _SECTIONS = (
     _method,
     _what,
     _raw,
+    _reproduce,
 )

@@ -29,7 +29,7 @@ def terminal(run: Mapping[str, Any], folder: str) -> str:
         lines += textwrap.wrap(
             f"Reason: {reason['code']}{place}: {reason['message']}", WIDTH, subsequent_indent="        "
         )
-    lines += [f"Report: {folder}/report.html (the same as text: report.md)", last_line(run)]
+    lines += [f"Report: {folder}/report.html (in short: report.md)", last_line(run)]
     return "\n".join(printable(line) for line in lines) + "\n"
 
 

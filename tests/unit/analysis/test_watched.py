@@ -79,11 +79,16 @@ def test_what_cannot_be_counted_has_a_reason(given: dict[str, Any], window: Wind
     assert said in (figure.reason or "")
 
 
-def test_the_course_has_the_mean_of_the_window() -> None:
+def test_the_course_goes_as_far_as_the_watcher_saw() -> None:
     cores = watched.course(facts(), WINDOW)["cores"]
     assert 5 <= len(cores) <= watched.COURSE_STEPS
     assert all(value == pytest.approx(1.5, rel=1e-6) for _, value in cores)
-    assert all(0 <= moment <= WINDOW.seconds for moment, _ in cores)
+    assert cores[0][0] < 0 < WINDOW.seconds < cores[-1][0]
+
+
+def test_the_course_of_another_clock_is_the_windows_alone() -> None:
+    cores = watched.course(facts(), Window(WINDOW.start, WINDOW.end, "another"))["cores"]
+    assert cores and all(0 <= moment <= WINDOW.seconds for moment, _ in cores)
 
 
 def test_two_containers_are_no_single_service() -> None:

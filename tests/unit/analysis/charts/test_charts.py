@@ -11,27 +11,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.charts import charts, scale, svg
+from analysis.charts import charts, theme
 from analysis.charts.latency import latency
+from analysis.charts.ratio import _ticks
+from analysis.charts.theme import LAYOUTS, NARROW, WIDE, Layout
 
 Make = Callable[..., dict[str, Any]]
-ALL = ["ratios", "blocks", "latency", "phases-train", "phases-load", "course-cores", "course-memory-bytes"]
+ALL = [
+    "ratios",
+    "latency",
+    "blocks",
+    "phases-train",
+    "phases-load",
+    "course-cores",
+    "course-memory-bytes",
+    "shares-cpu",
+    "shares-memory",
+]
 
 
-def drawn(run: dict[str, Any], name: str) -> ElementTree.Element:
-    return ElementTree.fromstring(next(chart.svg for chart in charts(run) if chart.id == name))
+def drawn(run: dict[str, Any], name: str, layout: Layout = WIDE) -> ElementTree.Element:
+    return ElementTree.fromstring(next(chart for chart in charts(run) if chart.id == name).svg(layout))
 
 
-def classes(drawing: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    return [element for element in drawing.iter() if name in (element.get("class") or "").split()]
+def named(drawing: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    """Give the marks of the layer of this name."""
+    groups = [found for found in drawing.iter() if f"{name}_marks" in (found.get("class") or "").split()]
+    return [mark for group in groups for mark in group]
 
 
-def test_every_chart_is_drawn_with_a_reading_line_and_a_table(evaluated: Make) -> None:
+def texts(drawing: ElementTree.Element) -> list[str]:
+    return [found.text or "" for found in drawing.iter() if found.tag.endswith("text")]
+
+
+def test_every_chart_says_what_it_shows_how_it_is_read_and_has_a_table(evaluated: Make) -> None:
     found = charts(evaluated())
     assert [chart.id for chart in found] == ALL
     for chart in found:
+        assert chart.finding.endswith(".") and re.search(r"\d", chart.finding), chart.finding
         assert chart.reading.endswith(".") and chart.table.rows
         assert {len(row) for row in chart.table.rows} == {len(chart.table.headers)}
+
+
+def test_what_a_screen_reader_says_is_what_this_run_found(evaluated: Make) -> None:
+    said = drawn(evaluated(effects={"response_mean_seconds": 1.1}), "ratios").get("aria-label") or ""
+    assert "serverless is slower. It takes 1" in said and "interval" in said and "6 blocks" in said
+    other = drawn(evaluated(effects={"response_mean_seconds": 0.8}), "ratios").get("aria-label") or ""
+    assert "serverless is faster" in other
 
 
 @pytest.mark.parametrize(
@@ -46,10 +72,38 @@ def test_every_chart_is_drawn_with_a_reading_line_and_a_table(evaluated: Make) -
     ],
     ids=["usual", "one arm", "one block", "many blocks", "far apart", "no noise"],
 )
-def test_no_drawing_has_a_place_that_is_no_number(evaluated: Make, truths: dict[str, Any]) -> None:
+def test_every_place_is_a_number_and_every_id_its_own(evaluated: Make, truths: dict[str, Any]) -> None:
+    ids: list[str] = []
     for chart in charts(evaluated(**truths)):
-        ElementTree.fromstring(chart.svg)
-        assert not re.search(r"\b(nan|inf)\b", chart.svg)
+        for layout in LAYOUTS:
+            text = chart.svg(layout)
+            drawing = ElementTree.fromstring(text)
+            assert (drawing.get("viewBox") or "").split()[2] == str(layout.width)
+            assert not re.search(
+                r"\b(nan|inf|infinity|undefined|null)\b", re.sub(r"<(text|title)>.*?<", "<", text), re.I
+            )
+            named_here = [found for element in drawing.iter() if (found := element.get("id")) is not None]
+            assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(named_here)
+            ids += named_here
+    assert len(ids) == len(set(ids))
+
+
+def test_a_drawing_has_the_same_bytes_each_time_and_no_colour_of_its_own(evaluated: Make) -> None:
+    for chart in charts(evaluated()):
+        text = chart.svg(NARROW)
+        assert text == chart.svg(NARROW)
+        assert set(re.findall(r' (?:fill|stroke)="([^"]+)"', text)) <= {
+            "none",
+            "transparent",
+            *(f"var(--{name})" for name in COLOURS),
+        }
+        assert "style=" not in text
+
+
+COLOURS = (
+    *("ink", "quiet", "rule", "band", "panel", "server", "serverless"),
+    *("interpreter", "imports", "data", "train", "load", "self_test"),
+)
 
 
 def test_a_run_without_trials_has_no_charts(evaluated: Make) -> None:
@@ -57,44 +111,70 @@ def test_a_run_without_trials_has_no_charts(evaluated: Make) -> None:
     for trial in run["trials"]:
         trial.update(data={}, figures={})
     for metric in run["metrics"]:
-        metric.update(ratio=None, pairs=[])
+        metric.update(ratio=None, pairs=[], server=None, serverless=None)
     assert charts(run) == []
 
 
 def test_arms_differ_in_shape_and_line_and_not_in_colour_alone(evaluated: Make) -> None:
-    drawing = drawn(evaluated(), "blocks")
-    marks = {
-        element.tag.rpartition("}")[2]
-        for element in classes(drawing, "mark")
-        if "server" in element.get("class", "").split()
-    }
-    assert marks == {"circle"}
-    assert {
-        element.tag.rpartition("}")[2]
-        for element in classes(drawing, "mark")
-        if "serverless" in element.get("class", "").split()
-    } == {"polygon"}
+    run = evaluated()
+    shapes: dict[str, set[str]] = {}
+    for mark in named(drawn(run, "blocks"), "marks"):
+        outline = re.sub(r"[-\d., ]+", "", mark.get("d") or "")
+        shapes.setdefault(mark.get("fill") or "", set()).add(outline)
+    assert len(shapes["var(--server)"]) == len(shapes["var(--serverless)"]) == 1
+    assert shapes["var(--server)"] != shapes["var(--serverless)"]
+    dashes = {found.get("stroke"): found.get("stroke-dasharray") for found in named(drawn(run, "latency"), "curve")}
+    assert dashes["var(--server)"] != dashes["var(--serverless)"]
 
 
 def test_the_line_at_1_lies_inside_the_margin_band(evaluated: Make) -> None:
     drawing = drawn(evaluated(), "ratios")
-    (band,), (one,) = classes(drawing, "band"), classes(drawing, "one")
-    left, width = float(band.get("x", "")), float(band.get("width", ""))
-    assert left < float(one.get("x1", "")) < left + width
+    (band,), (one,) = named(drawing, "band"), named(drawing, "one")
+    left, width = re.match(r"M([\d.]+),0h([\d.]+)", band.get("d") or "").groups()  # type: ignore[union-attr]
+    at = re.match(r"translate\(([\d.]+)", one.get("transform") or "").group(1)  # type: ignore[union-attr]
+    assert float(left) < float(at) < float(left) + float(width)
 
 
 def test_an_interval_is_drawn_only_where_there_is_one(evaluated: Make) -> None:
     run = evaluated()
-    with_interval = sum(metric["interval"] is not None for metric in run["metrics"] if metric["role"] != "shown")
-    assert len(classes(drawn(run, "ratios"), "interval")) == 3 * with_interval
+    tested = [metric for metric in run["metrics"] if metric["role"] != "shown"]
+    drawing = drawn(run, "ratios")
+    assert len(named(drawing, "interval")) == sum(metric["interval"] is not None for metric in tested) < len(tested)
+    assert len(named(drawing, "ratio")) == len(tested)
+
+
+def test_a_mark_says_what_it_is(evaluated: Make) -> None:
+    said = [title.text for title in drawn(evaluated(), "blocks").iter() if title.tag.endswith("title")]
+    assert len(said) == 12
+    assert any((text or "").startswith("b01-server-load: ") for text in said)
 
 
 def test_the_curve_ends_at_every_request_answered(evaluated: Make) -> None:
+    for curve in named(drawn(evaluated(), "latency"), "curve"):
+        heights = [float(pair.split(",")[1]) for pair in re.findall(r"[\d.]+,[\d.]+", curve.get("d") or "")]
+        assert heights[0] == 200 and heights[-1] == 0
+        assert heights == sorted(heights, reverse=True)
+
+
+def test_the_load_window_is_marked_inside_what_was_watched(evaluated: Make) -> None:
     run = evaluated()
-    (curve, _) = [element for element in classes(drawn(run, "latency"), "series") if element.tag.endswith("polyline")]
-    heights = [float(point.split(",")[1]) for point in curve.get("points", "").split()]
-    assert heights[-1] == min(heights) and heights[0] == max(heights)
-    assert heights == sorted(heights, reverse=True)
+    trial = next(one for one in run["trials"] if one["id"] == "b01-server-load")
+    seconds = trial["window"]["end_monotonic_seconds"] - trial["window"]["start_monotonic_seconds"]
+    moments = [moment for moment, _ in trial["data"]["cores"]]
+    assert moments[0] < 0 and moments[-1] > seconds
+    drawing = drawn(run, "course-cores")
+    assert len(named(drawing, "window_0")) == len(named(drawing, "window_1")) == 1
+
+
+def test_a_cluster_shows_the_shares_of_openfaas_and_the_node(evaluated: Make) -> None:
+    run = evaluated(platforms={"server": "docker", "serverless": "kind"})
+    chart = next(chart for chart in charts(run) if chart.id == "shares-cpu")
+    assert [row[:2] for row in chart.table.rows if row[0] == "busy, serverless"] == [
+        ("busy, serverless", "function's pod"),
+        ("busy, serverless", "OpenFaaS"),
+        ("busy, serverless", "whole node"),
+    ]
+    assert "0.05 cores (OpenFaaS)" in chart.finding
 
 
 def test_percentiles_of_too_few_requests_are_not_printed(evaluated: Make) -> None:
@@ -112,41 +192,35 @@ def test_a_failed_start_gets_no_invented_bar(evaluated: Make) -> None:
     assert chart.table.headers == ("Phase", "serverless")
 
 
-def test_texts_in_a_drawing_are_escaped() -> None:
-    assert svg.text(0, 0, "<b>&") == '<text x="0" y="0" text-anchor="start" class="label">&lt;b&gt;&amp;</text>'
-
-
-@given(st.floats(1e-6, 1e9), st.floats(1e-6, 1e9))
-def test_ticks_are_few_round_and_inside(first: float, second: float) -> None:
-    low, high = min(first, second), max(first, second)
-    if high - low < 1e-9 * high:
-        return
-    found = scale.ticks(low, high)
-    assert 1 <= len(found) <= 8
-    slack = (high - low) * 1e-6
-    assert all(low - slack <= tick <= high + slack for tick in found)
+def test_texts_in_a_drawing_are_escaped(evaluated: Make) -> None:
+    run = evaluated()
+    hostile = "<b>&\"'</svg>"
+    for metric in run["metrics"]:
+        metric["title"] = hostile
+    drawing = drawn(run, "ratios")
+    assert any(text.startswith(hostile) for text in texts(drawing))
+    assert hostile in (drawing.get("aria-label") or "")
 
 
 @given(st.floats(0.001, 1.0), st.floats(1.0, 1000.0))
-def test_ratio_ticks_lie_inside_and_hold_1(low: float, high: float) -> None:
-    found = scale.ratio_ticks(low, high)
-    assert 1.0 in found
-    assert all(low <= tick <= high for tick in found)
+def test_ratio_ticks_are_few_lie_inside_and_hold_1(low: float, high: float) -> None:
+    found = _ticks(low / 1.03, high * 1.03)
+    assert 1.0 in found and len(found) <= 8
+    assert all(low / 1.03 <= tick <= high * 1.03 for tick in found)
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=5))
-def test_a_scale_holds_its_values(values: list[float]) -> None:
+def test_bounds_hold_their_values(values: list[float]) -> None:
     for from_zero in (True, False):
-        place = scale.linear(values, 10, 110, from_zero=from_zero)
-        assert all(10 - 1e-6 <= place(value) <= 110 + 1e-6 for value in values)
+        low, high = theme.around(values, from_zero=from_zero)
+        assert low <= min(values) <= max(values) < high
 
 
 def test_a_start_on_a_cluster_begins_with_the_clusters_phases(evaluated: Make) -> None:
     run = evaluated(platforms={"server": "docker", "serverless": "kind"})
-    drawing = drawn(run, "phases-load")
-    bars = [element for element in classes(drawing, "cluster") if float(element.get("height", 0)) == 20]
-    assert len(bars) == 3, "scheduled, image and container_started, of the one arm on a cluster"
-    assert not classes(drawn(evaluated(), "phases-load"), "cluster")
+    bars = named(drawn(run, "phases-load"), "part")
+    assert sum(bar.get("fill") == "var(--band)" for bar in bars) == 3, "scheduled, image and container_started"
+    assert not [bar for bar in named(drawn(evaluated(), "phases-load"), "part") if bar.get("fill") == "var(--band)"]
     chart = next(chart for chart in charts(run) if chart.id == "phases-load")
     assert [row[0] for row in chart.table.rows][:3] == ["scheduled", "image", "container_started"]
     assert "cluster" in chart.reading

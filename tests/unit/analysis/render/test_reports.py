@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import html as html_module
 import io
 import json
 import re
@@ -16,13 +19,16 @@ from typing import Any
 
 import pytest
 
+from analysis import wording
+from analysis.charts import charts
 from analysis.evaluate import evaluate
-from analysis.render.document import document
+from analysis.render.document import document, in_short
 from analysis.render.html import html
 from analysis.render.markdown import markdown
 from analysis.render.prometheus import prometheus
 from analysis.render.samples import samples_csv
 from analysis.run_store import read_run
+from analysis.schema import Caution
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_record, write_json
 
 Make = Callable[..., dict[str, Any]]
@@ -86,10 +92,47 @@ def headings(text: str) -> list[str]:
 def test_the_report_begins_with_what_it_is_and_the_verdict(evaluated: Make) -> None:
     run = evaluated(effects={"response_mean_seconds": 1.1})
     lines = [line for line in markdown(document(run)).splitlines() if line]
+    assert lines[0].startswith("# Mean response time: serverless is slower. It takes 1")
+    assert "6 blocks of each arm" in lines[0]
     assert lines[1] == "**VALID, complete**"
-    assert lines[2].startswith("Embedded: the function's process against the server's process on one machine, without")
-    assert lines[3].startswith("Mean response time: serverless is slower. It takes 1")
-    assert "6 blocks of each arm" in lines[3]
+    assert [line.partition(": ")[0] for line in lines[2:5]] == ["- met"] * 3
+    assert lines[5].startswith("Embedded: the function's process against the server's process on one machine, without")
+    assert lines[6].startswith("Profile demo, data set digits, ab -n 10 -c 2 of GET /; begun 2026")
+
+
+def test_a_rule_that_is_missed_or_does_not_apply_is_said(evaluated: Make, tmp_path: Path) -> None:
+    assert [rule.word for rule in document(hostile_run(tmp_path)).rules] == ["missed", "met", "met"]
+    assert [rule.word for rule in document(evaluated(blocks=5)).rules] == ["met", "met", "missed"]
+    one_arm = document(evaluated(arms=("server",))).rules
+    assert [rule.word for rule in one_arm] == ["met", "does not apply", "does not apply"]
+
+
+def test_the_short_report_has_verdict_table_remarks_and_links(evaluated: Make) -> None:
+    run = evaluated()
+    text = markdown(in_short(document(run)))
+    assert headings(text) == ["The table", "What to know before relying on it", "Everything else"]
+    assert text.startswith(f"# {wording.verdict_sentence(run)}")
+    for name in ("report.html", "run.json", "samples.csv", "metrics.prom", "raw/"):
+        assert f"[{name}]({name})" in text
+    assert len(text) < 6000
+
+
+def test_every_remark_has_a_next_step(evaluated: Make) -> None:
+    assert set(wording.NEXT_STEPS) == set(Caution)
+    warnings = next(section for section in document(evaluated()).sections if section.id == "warnings")
+    assert warnings.items and all(" Next: " in item for item in warnings.items)
+
+
+def test_the_commands_that_make_such_a_run_are_given(evaluated: Make) -> None:
+    last = document(evaluated()).sections[-1]
+    assert last.commands == (
+        f"git checkout {'0' * 40}",
+        "ansible-playbook site.yml -e profile=demo",
+        "ansible-playbook benchmark.yml -e profile=demo -e run_seed=7",
+        "ansible-playbook report.yml -e run=20261124T220000Z-0a1b2c",
+    )
+    elsewhere = document(evaluated(platforms={"server": "docker", "serverless": "kind"})).sections[-1]
+    assert "-i YOUR_INVENTORY" in elsewhere.commands[1] and "YOUR_INVENTORY is the one" in elsewhere.paragraphs[1]
 
 
 def test_the_order_of_the_sections(evaluated: Make) -> None:
@@ -108,6 +151,7 @@ def test_the_order_of_the_sections(evaluated: Make) -> None:
         "The run",
         "Raw data",
         "Hosts and software",
+        "How to reproduce",
     ]
 
 
@@ -166,15 +210,37 @@ def test_markdown_and_html_say_the_same(evaluated: Make, print_report: Any) -> N
 
 
 def test_the_page_needs_nothing_from_outside(evaluated: Make) -> None:
-    page = page_of(evaluated())
+    run = evaluated()
+    page = page_of(run)
     found = Page(page)
-    assert not {tag for tag, _ in found.tags} & {"script", "link", "img", "iframe", "object", "base"}
-    assert not [
-        name for _, attributes in found.tags for name in attributes if name in ("src", "href") or name[:2] == "on"
-    ]
-    assert not re.search(r"@import|url\(|javascript:", page)
+    tags = [tag for tag, _ in found.tags]
+    assert not set(tags) & {"img", "iframe", "object", "base", "embed", "form"}
+    assert tags.count("script") == tags.count("style") == tags.count("link") == 1
+    assert [given["href"] for tag, given in found.tags if tag == "link"] == ["data:,"]
+    assert [given["href"] for tag, given in found.tags if tag == "a"] == [file["path"] for file in run["files"]]
+    assert not [name for _, given in found.tags for name in given if name in ("src", "style") or name[:2] == "on"]
+    assert not re.search(r"@import|javascript:|url\((?!#)", page)
     addresses = set(re.findall(r"https?://[^\s\"'<]+", page))
     assert addresses <= {"http://www.w3.org/2000/svg"}
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_alone(evaluated: Make) -> None:
+    page = page_of(evaluated())
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', page)
+    rules = dict(rule.strip().split(" ", 1) for rule in html_module.unescape(policy).split(";"))
+    assert rules["default-src"] == "'none'" and "unsafe" not in policy
+    for tag in ("style", "script"):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+
+
+def test_the_same_run_gives_the_same_bytes(evaluated: Make) -> None:
+    run = evaluated()
+    again = json.loads(json.dumps(run))
+    assert page_of(run) == page_of(again)
+    assert markdown(document(run)) == markdown(document(again))
+    assert len(page_of(run).encode()) < 1_000_000
 
 
 def test_the_page_can_be_read_by_everyone(evaluated: Make) -> None:
@@ -186,7 +252,9 @@ def test_the_page_can_be_read_by_everyone(evaluated: Make) -> None:
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
     assert all(given.get("scope") in ("col", "row") for tag, given in found.tags if tag == "th")
-    assert all(given.get("aria-label") and given.get("role") == "img" for tag, given in found.tags if tag == "svg")
+    drawings = [given for tag, given in found.tags if tag == "svg"]
+    assert len(drawings) == 2 * len(charts(evaluated()))
+    assert all(given.get("aria-label") and given.get("role") == "img" for given in drawings)
     names = [given["id"] for _, given in found.tags if given.get("id")]
     assert len(names) == len(set(names))
     captions = sum(tag == "caption" for tag, _ in found.tags)
@@ -201,13 +269,16 @@ def test_light_dark_and_print_are_styled(evaluated: Make) -> None:
 def test_no_measured_text_becomes_html(tmp_path: Path) -> None:
     page = page_of(hostile_run(tmp_path))
     found = Page(page)
-    assert not {"script", "img"} & {tag for tag, _ in found.tags}
+    tags = [tag for tag, _ in found.tags]
+    assert tags.count("script") == 1 and "img" not in tags
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
 
 def test_no_measured_text_becomes_markdown(tmp_path: Path) -> None:
     text = markdown(document(hostile_run(tmp_path)))
-    assert "<img" not in text.replace("\\<", "")
+    code = [line for line in text.splitlines() if line.startswith("    ")]
+    assert "<img" not in "\n".join(line for line in text.splitlines() if line not in code).replace("\\<", "")
+    assert [line.split()[0] for line in code] == ["git", *["ansible-playbook"] * 3]
     rows = [line for line in text.splitlines() if "second line" in line]
     assert len(rows) == 1
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 4
