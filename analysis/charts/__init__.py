@@ -12,10 +12,12 @@ from typing import Any
 
 from analysis.charts import course, shares
 from analysis.charts.blocks import blocks
+from analysis.charts.break_even import break_even
 from analysis.charts.chart import Chart
 from analysis.charts.latency import latency
 from analysis.charts.phases import phases
 from analysis.charts.ratio import ratios
+from analysis.charts.tail import tail
 
 
 def charts(run: Mapping[str, Any]) -> list[Chart]:
@@ -23,11 +25,13 @@ def charts(run: Mapping[str, Any]) -> list[Chart]:
     found = [
         ratios(run),
         latency(run),
+        tail(run),
         blocks(run),
         *phases(run),
         course.processor(run),
         course.memory(run),
         shares.processor(run),
         shares.memory(run),
+        break_even(run),
     ]
     return [chart for chart in found if chart is not None]

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.charts import charts, theme
+from analysis.charts.break_even import break_even
 from analysis.charts.latency import latency
 from analysis.charts.ratio import _ticks
+from analysis.charts.tail import tail
 from analysis.charts.theme import LAYOUTS, NARROW, WIDE, Layout
 
 Make = Callable[..., dict[str, Any]]
@@ -224,3 +226,92 @@ def test_a_start_on_a_cluster_begins_with_the_clusters_phases(evaluated: Make) -
     chart = next(chart for chart in charts(run) if chart.id == "phases-load")
     assert [row[0] for row in chart.table.rows][:3] == ["scheduled", "image", "container_started"]
     assert "cluster" in chart.reading
+
+
+def open_loop(arm: str, fraction: float, *, valid: bool = True, scale: float = 1.0) -> dict[str, Any]:
+    """Give a rate of an open loop as run.json has it, with what the chart reads."""
+    latency = {"n": 400, "p50": 0.1 * scale, "p90": 0.2 * scale, "p95": 0.4 * scale, "p99": 2.0 * scale}
+    spectrum = [[0, 0.05 * scale], [50, 0.1 * scale], [90, 0.2 * scale], [99, 2.0 * scale], [100, 2.1 * scale]]
+    return {
+        "arm": arm,
+        "fraction": fraction,
+        "valid": valid,
+        "latency_seconds": latency,
+        "at_least": ["p99"] if scale > 1 else [],
+        "spectrum": spectrum,
+    }
+
+
+def with_open_loop(run: dict[str, Any]) -> dict[str, Any]:
+    rates = [open_loop(arm, fraction) for fraction in (0.3, 0.6) for arm in theme.ARMS]
+    rates += [open_loop("server", 0.9, scale=2.0), open_loop("serverless", 0.9, valid=False)]
+    closed = [open_loop(arm, 1.0, scale=0.25) for arm in theme.ARMS]
+    return {**run, "open_loop": {"rates": rates, "closed_loop": closed}}
+
+
+def test_the_tail_is_drawn_at_the_highest_rate_that_is_valid_for_both(evaluated: Make) -> None:
+    assert tail(evaluated()) is None
+    run = with_open_loop(evaluated())
+    chart = tail(run)
+    assert chart is not None
+    assert "p99 is 2.00 s in the open loop at 60 %, 500 ms in the closed loop." in chart.finding
+    assert [row[0] for row in chart.table.rows] == [
+        "server, open loop",
+        "server, closed loop (ab)",
+        "serverless, open loop",
+        "serverless, closed loop (ab)",
+    ]
+    for layout in LAYOUTS:
+        drawing = ElementTree.fromstring(chart.svg(layout))
+        assert {"0", "50", "90", "99"} <= set(texts(drawing))
+    for rate in run["open_loop"]["rates"]:
+        rate["valid"] = False
+    assert tail(run) is None
+
+
+def test_a_censored_percentile_is_at_least_that(evaluated: Make) -> None:
+    run = with_open_loop(evaluated())
+    run["open_loop"]["rates"][-1]["valid"] = True
+    chart = tail(run)
+    assert chart is not None and "Server: p99 is at least 4.00 s in the open loop at 90 %" in chart.finding
+
+
+def with_cost(run: dict[str, Any], **even: Any) -> dict[str, Any]:
+    curve = [
+        {
+            "rate_rps": rate,
+            "server_usd_per_million": 11.0 / rate,
+            "pay_per_use_usd_per_million": 18.0,
+            "kubernetes_usd_per_million": None,
+        }
+        for rate in (0.01, 0.1, 0.5, 1.0, 2.0)
+    ]
+    met = {"rate_rps": 0.611, "interval": {"low": 0.59, "high": 0.64}, "n": 6, "beyond_capacity": False, "reason": None}
+    return {
+        **run,
+        "cost": {"curve": curve, "break_even": met | even, "pay_per_use": {"label": "Lambda-equivalent, not OpenFaaS"}},
+    }
+
+
+def test_the_ways_of_paying_meet_at_the_break_even(evaluated: Make) -> None:
+    assert break_even(evaluated()) is None
+    chart = break_even(with_cost(evaluated()))
+    assert chart is not None
+    assert chart.finding == (
+        "Below 0.611 requests/s (95 % interval 0.59 to 0.64, 6 blocks) pay per use costs less, above it the server."
+    )
+    assert "Lambda-equivalent, not OpenFaaS" in chart.reading
+    for layout in LAYOUTS:
+        drawing = ElementTree.fromstring(chart.svg(layout))
+        assert [len(named(drawing, name)) for name in ("way_0", "way_1", "band", "even")] == [1, 1, 1, 1]
+        assert len({line.get("stroke-dasharray") for name in ("way_0", "way_1") for line in named(drawing, name)}) == 2
+    assert {len(row) for row in chart.table.rows} == {3}
+
+
+def test_a_break_even_that_is_not_known_is_said_and_not_drawn(evaluated: Make) -> None:
+    chart = break_even(with_cost(evaluated(), rate_rps=None, interval=None, reason="no block has both figures"))
+    assert chart is not None and "not measured; no block has both figures" in chart.finding
+    assert not named(ElementTree.fromstring(chart.svg(WIDE)), "even")
+    refused = with_cost(evaluated())
+    refused["cost"]["curve"] = []
+    assert break_even(refused) is None
