@@ -260,6 +260,8 @@ def of_the_thresholds(run: Run) -> str | None:
         return f"Thresholds: {'the one rule is' if len(rules) == 1 else f'all {len(rules)} rules are'} met."
     said = "; ".join(f"{rule['rule']} ({rule['reason']})" for rule in against)
     return f"Thresholds: {len(against)} of {len(rules)} {'rule' if len(rules) == 1 else 'rules'} MISSED: {said}."
+
+
 def verdict_sentence(run: Run) -> str:
     """Give the one sentence that a reader takes away: the headline, or why there is none."""
     status = status_sentence(run)
@@ -290,7 +292,7 @@ NEXT_STEPS: Mapping[str, str] = {
     Caution.SWAPPED: "Next: free memory on the host, or turn swap off, and run again.",
     Caution.CLOCK_SET: "Next: let the clock settle (chronyc tracking), and run again.",
     Caution.WATCH_WINDOW_OFF: "Next: watch and load on one host; the watcher's raw record says what ended it.",
-    Caution.STALLED: "Next: look at the open loop, which counts what waits; ab stops asking while a server stands still.",
+    Caution.STALLED: "Next: look at an open loop, which counts what waits: ab stops asking while a server stands.",
     Caution.DRIFT: "Next: look at the chart block by block; a machine that warms up or fills up needs a longer run.",
     Caution.PYTHON_BUILD: "Next: nothing, unless the arms differ where you expect none.",
 }

@@ -83,7 +83,9 @@ def document(run: Run) -> Document:
         title="Evenkeel: serverless against server",
         verdict=verdict_said,
         # The verdict stands above them, and each threshold is one of the rules.
-        opening=tuple(said for said in wording.opening(run) if said not in (verdict_said, wording.of_the_thresholds(run))),
+        opening=tuple(
+            said for said in wording.opening(run) if said not in (verdict_said, wording.of_the_thresholds(run))
+        ),
         stamp=stamp(run),
         rules=tuple(_rules(run)),
         about=_about(run),
