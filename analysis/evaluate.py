@@ -17,6 +17,7 @@ from analysis import (
     cold,
     machines,
     normalise,
+    open_loop,
     parity,
     rebuild,
     resources,
@@ -30,12 +31,15 @@ from analysis.errors import RunUnreadable
 from analysis.figures import ABSENT, lookup, summary
 from analysis.metrics import BY_NAME, DURATION, REGISTRY, Metric, Role, role_of
 from analysis.run_store import PlannedTrial, RunFolder
-from analysis.schema import CLUSTERS, SCHEMA_VERSION, Arm, Kind, Status, Verdict
+from analysis.schema import CLUSTERS, LOADS, SCHEMA_VERSION, Arm, Kind, Status, Verdict
 
 Record = tuple[PlannedTrial, Mapping[str, Any]]
 
 # What a start's data hold of the cluster's watch.
 OF_THE_CLUSTER = ("valid", "invalid_reasons", "phases", "overlap_seconds", "image_pulled", "pod")
+
+# What an open-loop trial's data hold of its facts.
+OF_AN_OPEN_LOOP = ("rate_rps", "requests", "censored", "latency_seconds", "lag_seconds")
 
 # The key of a record under which the reasons stand why its start was not cold.
 NOT_COLD = "not_cold"
@@ -175,6 +179,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
             "hosts": {name: dict(facts) for name, facts in sorted(run.hosts.items())},
         },
         **_of_cluster(run),
+        **_of_open_loop(run),
     }
 
 
@@ -413,7 +418,7 @@ def _interval(interval: Any) -> dict[str, Any] | None:
 def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
     record = _record(run, trial) if trial.id in run.records else None
     facts = record["facts"] if record is not None else {}
-    window = watched.load_window(facts) if trial.kind is Kind.LOAD else watched.watch_window(facts)
+    window = watched.load_window(facts) if trial.kind in LOADS else watched.watch_window(facts)
     return {
         "id": trial.id,
         "block": trial.block,
@@ -451,6 +456,9 @@ def _data(trial: PlannedTrial, facts: Mapping[str, Any], window: watched.Window 
     course = watched.course(facts, window) if window is not None else {"cores": [], "memory_bytes": []}
     if trial.kind is Kind.IDLE:
         return course
+    if trial.kind is Kind.OPEN_LOOP:
+        kept = {key: lookup(facts, open_loop.MODULE, key) for key in OF_AN_OPEN_LOOP}
+        return {key: value for key, value in kept.items() if value is not ABSENT}
     keys = ("samples_seconds", "quantiles_seconds", "requests", "censored", "latency_seconds")
     load = {key: lookup(facts, "ab_benchmark", key) for key in keys}
     return {**{key: value for key, value in load.items() if value is not ABSENT}, **course}
@@ -524,6 +532,12 @@ def _of_cluster(run: RunFolder) -> dict[str, Any]:
     if not cold.on_cluster(run):
         return {}
     return {"resources": resources.resources(run), "cold_starts": cold.cold_starts(run).as_json()}
+
+
+def _of_open_loop(run: RunFolder) -> dict[str, Any]:
+    """Give what only a run with an open-loop part has."""
+    found = open_loop.open_loop(run)
+    return {} if found is None else {"open_loop": found}
 
 
 def _event_time(run: RunFolder, event: str, which: int) -> str | None:

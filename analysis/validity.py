@@ -14,7 +14,7 @@ from evenkeel.plan import trial_plan
 from analysis import disturbances, parity, watched
 from analysis.figures import lookup, percent
 from analysis.run_store import WATCHERS, PlannedTrial, RunFolder
-from analysis.schema import Arm, Kind, Reason, Status
+from analysis.schema import LOADS, Arm, Kind, Reason, Status
 
 Facts = Mapping[str, Any]
 
@@ -22,6 +22,8 @@ FACTS_OF = {
     Kind.START: ("service_startup",),
     Kind.IDLE: WATCHERS,
     Kind.LOAD: ("ab_benchmark",),
+    Kind.CAPACITY: ("ab_benchmark",),
+    Kind.OPEN_LOOP: ("open_loop_benchmark",),
 }
 
 # The modules' own codes that mean one of ours; a code that is in none of these is LOAD_INVALID or START_INVALID.
@@ -146,6 +148,8 @@ def _of_trial(run: RunFolder, trial: PlannedTrial, status: Status) -> Iterator[P
                 "client, not of the service. Run it on a faster or another machine (load_host), or send it less"
             )
             yield Problem(Reason.CLIENT_SATURATED, message, trial.id)
+    elif trial.kind in (Kind.CAPACITY, Kind.OPEN_LOOP):
+        yield from _of_further_load(trial, facts[names[0]])
     seen = watched.watched(facts)
     if seen is not None and seen.restarted:
         how = "; ".join(watched.group_changes(facts, watched.FUNCTION))
@@ -171,6 +175,16 @@ def _of_load(trial: PlannedTrial, load: Mapping[str, Any], max_error_rate: float
         yield Problem(Reason.REQUESTS_FAILED, message, trial.id)
     elif not isinstance(sure, int) and not found:
         yield Problem(Reason.REQUESTS_FAILED, f"it is not known how many of {planned} requests succeeded", trial.id)
+
+
+def _of_further_load(trial: PlannedTrial, load: Mapping[str, Any]) -> Iterator[Problem]:
+    """Give what a load beside the verdict's own found against the service; what else it found is against its figures.
+
+    A service that answers wrongly or is replaced is not the one that the verdict is about. A load generator that
+    lagged, or a rate that the service did not hold, says nothing of ab's loads.
+    """
+    of_the_service = (Reason.WRONG_ANSWER, Reason.INSTANCE_CHANGED)
+    yield from (found for found in _of_module(trial, load, Reason.LOAD_INVALID) if found.code in of_the_service)
 
 
 def _of_module(trial: PlannedTrial, facts: Mapping[str, Any], otherwise: Reason) -> Iterator[Problem]:
@@ -237,7 +251,7 @@ def _of_costs(run: RunFolder) -> Iterator[Problem]:
 
 def _other_boot(trial: PlannedTrial, facts: Facts, start: PlannedTrial, started: Facts) -> bool:
     """Whether the trial's window was stamped under another boot of the host that the service was started on."""
-    load = trial.kind is Kind.LOAD
+    load = trial.kind in LOADS
     window = watched.load_window(facts) if load else watched.watch_window(facts)
     booted = lookup(started, "service_startup", "host_boot_id")
     if window is None or window.host_boot_id is None or not isinstance(booted, str):
@@ -247,7 +261,11 @@ def _other_boot(trial: PlannedTrial, facts: Facts, start: PlannedTrial, started:
 
 def _instances(facts: Mapping[str, Any]) -> list[str]:
     """Give the instance ids that a load's own probes read before and after ab, each once."""
-    probes = [lookup(facts, "ab_benchmark", "probes", edge, "answer", "instance_id") for edge in ("before", "after")]
+    probes = [
+        lookup(facts, generator, "probes", edge, "answer", "instance_id")
+        for generator in ("ab_benchmark", "open_loop_benchmark")
+        for edge in ("before", "after")
+    ]
     return list(dict.fromkeys(probe for probe in probes if isinstance(probe, str)))
 
 

@@ -112,11 +112,12 @@ def control_group(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def load_window(facts: Mapping[str, Any]) -> Window | None:
-    """Give ab's own window; None where it recorded none."""
-    start, end = (lookup(facts, "ab_benchmark", "window", f"{edge}_monotonic_seconds") for edge in ("start", "end"))
+    """Give the load generator's own window, ab's or the open loop's; None where it recorded none."""
+    generator = "ab_benchmark" if "ab_benchmark" in facts else "open_loop_benchmark"
+    start, end = (lookup(facts, generator, "window", f"{edge}_monotonic_seconds") for edge in ("start", "end"))
     if not isinstance(start, int | float) or not isinstance(end, int | float) or end <= start:
         return None
-    return Window(float(start), float(end), _text(lookup(facts, "ab_benchmark", "window", "host_boot_id")))
+    return Window(float(start), float(end), _text(lookup(facts, generator, "window", "host_boot_id")))
 
 
 def watch_window(facts: Mapping[str, Any]) -> Window | None:

@@ -338,24 +338,6 @@ def planned_load(params: dict[str, Any]) -> ab.Load:
     return load
 
 
-def read_body(params: dict[str, Any]) -> bytes | None:
-    """The request's body, None for a GET. Raises InvalidLoad where the options disagree or the file is not there."""
-    has_body = params["body"] is not None or params["body_path"] is not None
-    if params["method"] == "GET":
-        if has_body:
-            raise ab.InvalidLoad("a GET request has no body: set method to POST or PUT, or leave the body out")
-        return None
-    if not has_body:
-        raise ab.InvalidLoad(f"a {params['method']} request needs body or body_path")
-    if params["body"] is not None:
-        return str(params["body"]).encode("utf-8")
-    try:
-        with open(params["body_path"], "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ab.InvalidLoad(f"body_path {params['body_path']} cannot be read: {error.strerror}") from error
-
-
 def benchmark(module: AnsibleModule) -> dict[str, Any]:
     """The module's result; it has a `msg` where it is a failure. Raises InvalidLoad and LoadFailed."""
     params = module.params
@@ -364,7 +346,7 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
         folder = params["artifact_dir"] or "."
         body_path = None if load.method == "GET" else params["body_path"] or os.path.join(folder, "body")
         return {"argv": ab.build_argv(load, params["ab_path"], os.path.join(folder, "ab.csv"), body_path)}
-    body = read_body(params)
+    body = ab_load.read_body(params)
     program = module.get_bin_path(params["ab_path"])
     if program is None:
         raise ab_load.LoadFailed(

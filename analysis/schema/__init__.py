@@ -30,6 +30,8 @@ class Kind(StrEnum):
     START = "start"
     IDLE = "idle"
     LOAD = "load"
+    CAPACITY = "capacity"
+    OPEN_LOOP = "open_loop"
 
 
 class Phase(StrEnum):
@@ -142,10 +144,14 @@ class Caution(StrEnum):
     WATCH_WINDOW_OFF = "watch_window_off"
     STALLED = "stalled"
     DRIFT = "drift"
+    OPEN_LOOP_NOT_VALID = "open_loop_not_valid"
 
 
 # The platforms of an arm whose starts a cluster proves to be cold, and whose resources are told apart.
 CLUSTERS = frozenset({"kind", "kubernetes"})
+
+# The trials in which a load generator sends something.
+LOADS = frozenset({Kind.LOAD, Kind.CAPACITY, Kind.OPEN_LOOP})
 
 CLOSED_LISTS: Mapping[str, type[StrEnum]] = {
     "arm": Arm,

@@ -139,7 +139,7 @@ def progress_line(trial: Mapping[str, Any], trials: list[Mapping[str, Any]], ela
         "start-imports": "start, discarded",
         "start-train": "start, training",
         "start-load": "start, loading" if trial["counted"] else "start, not counted",
-    }.get(sort_of(trial), trial["kind"])
+    }.get(sort_of(trial), sort_of(trial).replace("_", " "))
     blocks = max((other["block"] or 0) for other in trials)
     place = f"block {trial['block']:>2} of {blocks}" if trial["block"] else "starts".ljust(len(f"block 00 of {blocks}"))
     width = len(str(len(trials)))

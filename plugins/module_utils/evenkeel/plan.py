@@ -33,13 +33,18 @@ def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], se
     In a block each arm has its turn while the other one is stopped: a start that loads the model, an idle window, a
     load. The first ``loading_starts`` of those starts and the first ``idle_windows`` turns' idle windows are counted.
 
+    Where the run has an open-loop part, its trials end the turns of the blocks after the first, the rates in an order
+    of their own draw; from the first block on it is known what both arms can do. They come after the turn's load, so
+    that this is what it is without them.
+
     Args:
-        run: ``trained_starts``, ``loading_starts``, ``blocks`` and ``idle_windows``, each a count an arm.
+        run: ``trained_starts``, ``loading_starts``, ``blocks`` and ``idle_windows``, each a count an arm; and
+            ``open_loop``, null or not there for none.
         arms: arm name to its ``host`` and ``load_host``; one arm, or both.
         seed: for the order; the same seed gives the same plan.
 
     Raises:
-        ValueError: no arm, an unknown one, or fewer than one block.
+        ValueError: no arm, an unknown one, fewer than one block, or more open-loop blocks than come after the first.
     """
     unknown = sorted(set(arms) - set(ARMS))
     if unknown or not arms:
@@ -47,6 +52,10 @@ def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], se
     if int(run["blocks"]) < 1:
         raise ValueError(f"blocks: got {run['blocks']}, expected at least 1")
     generator = random.Random(seed)
+    open_loop = run.get("open_loop")
+    check_open_loop(open_loop, int(run["blocks"]))
+    # Of its own, so that the order of all else is the same without an open loop.
+    rates = random.Random(f"{seed} open loop")
     names = sorted(arms)
     trials: list[dict[str, Any]] = []
 
@@ -77,7 +86,54 @@ def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], se
             if block <= int(run["idle_windows"]):
                 add(f"i{block:02}-{arm}-idle", arm, "idle", block=block, mode=None, counted=True)
             add(f"b{block:02}-{arm}-load", arm, "load", block=block, mode=None, counted=True)
+            for kind, mode in _open_loop_turn(open_loop, block, rates):
+                name = f"{kind[0]}{block:02}-{arm}-{mode or kind}"
+                add(name, arm, kind, block=block, mode=mode, counted=True)
     return trials
+
+
+def _open_loop_turn(
+    open_loop: Mapping[str, Any] | None, block: int, generator: random.Random
+) -> list[tuple[str, str | None]]:
+    """(kind, mode) of what an open-loop part adds to the end of an arm's turn in a block."""
+    if open_loop is None or block > 1 + int(open_loop["blocks"]):
+        return []
+    if block == 1:
+        # An evaluation's capacity is what the block's own load found.
+        return [("capacity", None)] if open_loop["request"] == "predict" else []
+    modes = [open_loop_mode(fraction) for fraction in open_loop["fractions"]]
+    generator.shuffle(modes)
+    # The sweep goes beyond what the service can do: nothing comes after it in the service's life.
+    last = block == 1 + int(open_loop["blocks"]) and open_loop["sweep"] is not None
+    return [("open_loop", mode) for mode in [*modes, *(["sweep"] if last else [])]]
+
+
+def check_open_loop(open_loop: Mapping[str, Any] | None, blocks: int) -> None:
+    """Raises ValueError where an open-loop part cannot be planned in so many blocks."""
+    if open_loop is None:
+        return
+    if not 1 <= int(open_loop["blocks"]) < blocks:
+        raise ValueError(
+            f"open_loop.blocks: got {open_loop['blocks']}, expected from 1 to {blocks - 1}: the first of the {blocks}"
+            " blocks only finds the capacity; raise blocks, or set open_loop to null"
+        )
+    modes = [open_loop_mode(fraction) for fraction in open_loop["fractions"]]
+    if len(set(modes)) < len(modes) or not modes:
+        raise ValueError(f"open_loop.fractions: got {open_loop['fractions']}, expected whole percents, each once")
+
+
+def open_loop_mode(fraction: float) -> str:
+    """The mode of a trial at a fraction of the capacity: ``rate30`` for 0.3. Raises ValueError outside 0.01 to 2."""
+    percent = round(100 * float(fraction))
+    if not 1 <= percent <= 200:
+        raise ValueError(f"open_loop.fractions: got {fraction}, expected fractions from 0.01 to 2")
+    return f"rate{percent:02}"
+
+
+def open_loop_fraction(mode: str | None) -> float | None:
+    """The fraction that a trial's mode names; None for a mode that names none."""
+    digits = (mode or "").removeprefix("rate") if (mode or "").startswith("rate") else ""
+    return int(digits) / 100 if digits.isdigit() else None
 
 
 def turns(trials: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
