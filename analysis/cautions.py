@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import burst_credits, calibration, cold, disturbances, parity, steal, watched
+from analysis import burst_credits, calibration, cold, disturbances, open_loop, parity, steal, watched
 from analysis.figures import lookup, number_at, percent
 from analysis.run_store import WATCHERS, PlannedTrial, RunFolder
 from analysis.schema import Arm, Caution, Kind, Part
@@ -139,20 +139,50 @@ def _watcher_failed(run: RunFolder) -> Iterator[Remark]:
 
 def _shared_cpus(run: RunFolder) -> Iterator[Remark]:
     loads = [trial for trial in run.trials if trial.kind is Kind.LOAD]
+    also = _open_loop_shares(run)
     shared = {trial.arm for trial in loads if trial.host == trial.load_host}
     elsewhere = {trial.arm for trial in loads} - shared
     if shared and elsewhere:
         yield Remark(
             Caution.CLIENT_SHARES_CPUS,
             f"The {' and '.join(shared)} arm's load generator ran on that arm's own host and shared its CPUs with the "
-            f"service; the {' and '.join(elsewhere)} arm's ran on another machine, with a network between.",
+            f"service; the {' and '.join(elsewhere)} arm's ran on another machine, with a network between.{also}",
         )
     elif shared:
         yield Remark(
             Caution.CLIENT_SHARES_CPUS,
             "The load generator and the watchers ran on the service's own host and shared its CPUs, in both arms "
             "alike; no network "
-            "lies between.",
+            f"lies between.{also}",
+        )
+
+
+def _open_loop_shares(run: RunFolder) -> str:
+    """Say what sharing the CPUs does to an open loop; nothing where the run has none."""
+    trials = [trial for trial in run.trials if trial.kind is Kind.OPEN_LOOP and trial.host == trial.load_host]
+    if not trials:
+        return ""
+    used = [
+        figure.value
+        for trial in trials
+        if (figure := number_at(run.records.get(trial.id, {}), "facts", open_loop.MODULE, "client", "cpu_cores")).value
+        is not None
+    ]
+    most = f" It took up to {max(used):.2g} cores." if used else ""
+    return (
+        f" So did the open loop's, which takes CPU time for each request it sends.{most} Its latencies are those of "
+        "the service with the generator beside it, and its own lag is measured and held to a limit."
+    )
+
+
+def _open_loop_not_valid(run: RunFolder) -> Iterator[Remark]:
+    against = open_loop.not_valid(open_loop.open_loop(run))
+    if against:
+        others = f" And {len(against) - 1} more." if len(against) > 1 else ""
+        yield Remark(
+            Caution.OPEN_LOOP_NOT_VALID,
+            f"Open-loop figures that are not valid, and not printed: {against[0]}.{others} The verdict does not "
+            "rest on them.",
         )
 
 
@@ -408,4 +438,5 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _clock_set,
     _watch_window_off,
     _stalled,
+    _open_loop_not_valid,
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from evenkeel import ab
+from evenkeel import ab, open_loop
 
 from analysis.figures import ABSENT, lookup
 from analysis.run_store import PlannedTrial, RunFolder
@@ -31,8 +31,10 @@ def problems(run: RunFolder) -> list[Problem]:
         record = run.records.get(trial.id, {})
         differences = list(_changed(trial, record.get("artifacts", ()), checksums))
         facts = lookup(record, "facts", "ab_benchmark")
-        if trial.kind is Kind.LOAD and isinstance(facts, Mapping):
+        if trial.kind in (Kind.LOAD, Kind.CAPACITY) and isinstance(facts, Mapping):
             differences.extend(_differences(run, trial, facts))
+        if trial.kind is Kind.OPEN_LOOP:
+            differences.extend(_of_open_loop(run, trial, lookup(record, "facts", "open_loop_benchmark")))
         if differences and not trial.discarded:
             found.append(Problem(Reason.RAW_MISMATCH, "; ".join(differences), trial.id))
     return found
@@ -70,20 +72,48 @@ def _differences(run: RunFolder, trial: PlannedTrial, facts: Mapping[str, Any]) 
         yield from _unequal(key, facts.get(key, ABSENT), computed)
 
 
+def _of_open_loop(run: RunFolder, trial: PlannedTrial, facts: Any) -> Iterator[str]:
+    """Compute an open loop's figures again from its lists of requests, one a step of a sweep."""
+    if not isinstance(facts, Mapping) or not facts.get("window"):
+        return  # nothing was sent, which its own reasons say
+    steps = lookup(facts, "sweep", "steps")
+    parts = steps if isinstance(steps, list) else [facts]
+    seconds = facts.get("seconds")
+    names = (
+        ["open_loop.csv"] if len(parts) == 1 else [f"open_loop.{number:02}.csv" for number in range(1, 1 + len(parts))]
+    )
+    for part, name in zip(parts, names, strict=True):
+        text = run.raw_text(f"{trial.id}.{name}")
+        if text is None:
+            yield f"raw/{trial.id}.{name} is missing, so the load cannot be recomputed"
+            return
+        try:
+            requests = open_loop.from_csv(text)
+        except ValueError as error:
+            yield f"raw/{trial.id}.{name} is no list of requests: {error}"
+            return
+        rate = part.get("rate_rps")
+        if not isinstance(seconds, int | float) or not isinstance(rate, int | float):
+            yield "its facts do not hold seconds and rate_rps, so the load cannot be recomputed"
+            return
+        for key, computed in open_loop.measure(requests, float(seconds), float(rate)).items():
+            yield from _unequal(key, part.get(key, ABSENT), computed)
+
+
 def _unequal(key: str, recorded: Any, computed: Any) -> Iterator[str]:
     if isinstance(computed, Mapping):
         for inner, value in computed.items():
             yield from _unequal(f"{key}.{inner}", lookup(recorded, inner), value)
     elif isinstance(computed, list):
         if not isinstance(recorded, list) or len(recorded) != len(computed):
-            yield f"{key} does not hold the {len(computed)} values of ab's own output"
+            yield f"{key} does not hold the {len(computed)} values of the load's own output"
             return
         for position, (fact, value) in enumerate(zip(recorded, computed, strict=True), start=1):
             if not _equal(fact, value):
-                yield f"{key}, value {position}, is {fact}; ab's own output gives {value}"
+                yield f"{key}, value {position}, is {fact}; the load's own output gives {value}"
                 return
     elif not _equal(recorded, computed):
-        yield f"{key} is {recorded}; ab's own output gives {computed}"
+        yield f"{key} is {recorded}; the load's own output gives {computed}"
 
 
 def _equal(recorded: Any, computed: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis import run_store
 from analysis.evaluate import evaluate
+from analysis.open_loop import histogram_logs
 from analysis.render.document import document, in_short
 from analysis.render.html import html
 from analysis.render.markdown import markdown
@@ -44,4 +45,5 @@ def _outputs(run: Mapping[str, Any]) -> dict[str, str]:
         "report.html": html(laid_out, run),
         "samples.csv": samples_csv(run),
         "metrics.prom": prometheus(run),
+        **histogram_logs(run),
     }

@@ -13,7 +13,7 @@ from typing import Any
 from analysis import calibration, cluster_phases, parity, thresholds, verdict, wording
 from analysis.figures import percent
 from analysis.metrics import Role
-from analysis.render import how_sure
+from analysis.render import how_sure, open_loop
 from analysis.schema import Kind, Status
 from analysis.table import Table
 
@@ -378,6 +378,14 @@ def _cold_starts(run: Run) -> Iterator[Section]:
     )
 
 
+def _open_loop(run: Run) -> Iterator[Section]:
+    """Show the latencies at given rates, beside the closed loop's."""
+    found = run.get("open_loop")
+    if found is not None:
+        paragraphs, tables = open_loop.content(found)
+        yield Section("open-loop", "At a given rate", paragraphs, tables=tables)
+
+
 def _observations(metric: Mapping[str, Any]) -> str:
     counts = sorted({found["n"] for found in (metric["server"], metric["serverless"]) if found})
     if not counts:
@@ -688,6 +696,7 @@ _SECTIONS = (
     _shown,
     _resources,
     _cold_starts,
+    _open_loop,
     _blocks,
     _parity,
     _machines,

@@ -104,7 +104,9 @@ def durations(records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def sort_of(trial: Mapping[str, Any]) -> str:
-    """What a trial's length depends on: its kind, for a start also how it starts."""
+    """What a trial's length depends on: its kind, how a start starts, and whether an open loop sweeps."""
+    if trial["kind"] == "open_loop" and trial["mode"] != "sweep":
+        return "open_loop"
     return f"{trial['kind']}-{trial['mode']}" if trial["mode"] else str(trial["kind"])
 
 
@@ -139,7 +141,7 @@ def progress_line(trial: Mapping[str, Any], trials: list[Mapping[str, Any]], ela
         "start-imports": "start, discarded",
         "start-train": "start, training",
         "start-load": "start, loading" if trial["counted"] else "start, not counted",
-    }.get(sort_of(trial), sort_of(trial).replace("_", " "))
+    }.get(sort_of(trial), " ".join(filter(None, (trial["kind"].replace("_", " "), trial["mode"]))))
     blocks = max((other["block"] or 0) for other in trials)
     place = f"block {trial['block']:>2} of {blocks}" if trial["block"] else "starts".ljust(len(f"block 00 of {blocks}"))
     width = len(str(len(trials)))

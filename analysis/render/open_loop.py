@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The open-loop part of a report in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis import wording
+from analysis.figures import percent
+from analysis.table import Table
+
+PERCENTILES = ("p50", "p90", "p95", "p99")
+REQUESTS = {"predict": "POST /predict with one fixed image", "evaluate": "GET /, one evaluation"}
+CONDITIONS = {
+    "error_rate": "too many errors",
+    "answered_share": "answers fell behind",
+    "p99": "99th percentile too high",
+}
+
+
+def content(found: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Table, ...]]:
+    """Give the paragraphs and tables of ``run.json``'s ``open_loop``."""
+    tables = [_rates(found), _sending(found)]
+    if found["sweeps"]:
+        tables += [_knees(found), _steps(found)]
+    missing = _not_valid(found)
+    return _paragraphs(found), (*tables, missing) if missing.rows else tuple(tables)
+
+
+def _paragraphs(found: Mapping[str, Any]) -> tuple[str, ...]:
+    capacity = ", ".join(
+        f"{one['arm']} {wording.quantity(one['rps'], '/s') if one['rps'] is not None else _not_measured(one['reason'])}"
+        for one in found["capacity"]
+    )
+    rates = (
+        "both arms get the same rates, fractions of the lower one"
+        if len(found["capacity"]) > 1
+        else "the rates are fractions of it"
+    )
+    said = [
+        f"Requests ({REQUESTS[found['request']]}) arrive on a schedule ({found['arrivals']}), whether or not "
+        f"earlier ones were answered; each is timed from the moment it was due. Capacity in a closed loop: "
+        f"{capacity}; {rates}.",
+        "ab's closed loop sends a request only when an earlier one is answered, so that it stops asking while the "
+        "service stalls, and the requests that would have met the stall are missing from its percentiles (coordinated "
+        "omission). The open loop goes on sending: where its tail is longer than the closed loop's, the difference is "
+        "the time that independent clients wait in the queue. A closed loop keeps as many requests under way as its "
+        "concurrency at all times, so that at a low rate the open loop's latencies can be the shorter ones.",
+        "A percentile needs 5 (median), 29, 59 and 299 requests. A request without an answer in "
+        f"{found['timeout_seconds']:g} s counts as at least that (>=). A failure is not a latency and is counted "
+        "beside it.",
+    ]
+    knees = [sentence for sweep in found["sweeps"] if (sentence := _knee_sentence(sweep)) is not None]
+    return (*said, *([" ".join(knees)] if knees else []))
+
+
+def _knee_sentence(sweep: Mapping[str, Any]) -> str | None:
+    if not sweep["valid"]:
+        return None
+    if sweep["state"] == "found":
+        return (
+            f"The {sweep['arm']} arm holds {wording.quantity(sweep['knee_rps'], '/s')} and no longer "
+            f"{wording.quantity(sweep['upper_rps'], '/s')}."
+        )
+    if sweep["state"] == "not_reached":
+        return (
+            f"The {sweep['arm']} arm held every rate that was tried, up to "
+            f"{wording.quantity(sweep['knee_rps'], '/s')}: its knee lies beyond."
+        )
+    return f"The {sweep['arm']} arm did not hold the first rate, {wording.quantity(sweep['upper_rps'], '/s')}."
+
+
+def _rates(found: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            f"{one['arm'].capitalize()}, closed loop (ab -c {one['concurrency'] or '?'})",
+            "as fast as it answers",
+            str(one["n"]) if one["reason"] is None else wording.NOT_MEASURED,
+            *(_latency(one["latency_seconds"], name) for name in PERCENTILES),
+            "0" if one["reason"] is None else "-",
+        )
+        for one in found["closed_loop"]
+    ]
+    for rate in found["rates"]:
+        place = f"{rate['arm'].capitalize()}, open loop at {percent(rate['fraction'])}"
+        asked = wording.quantity(rate["rate_rps"], "/s")
+        if not rate["valid"]:
+            rows.append((place, asked, "not valid", *("-" for _ in PERCENTILES), "-"))
+            continue
+        rows.append(
+            (
+                place,
+                asked,
+                str(rate["latency_seconds"]["n"]),
+                *(_latency(rate["latency_seconds"], name, rate["at_least"]) for name in PERCENTILES),
+                percent(rate["error_rate"] or 0.0, 2),
+            )
+        )
+    return Table(
+        "Latency at a given rate, beside the closed loop's",
+        ("Load", "Rate", "n", "Median", "p90", "p95", "p99", "No good answer"),
+        tuple(rows),
+        frozenset(range(1, 8)),
+    )
+
+
+def _latency(latency: Mapping[str, Any], name: str, at_least: object = ()) -> str:
+    value = latency[name]
+    if value is None:
+        return "n too small" if latency["n"] else wording.NOT_MEASURED
+    bound = ">= " if isinstance(at_least, list) and name in at_least else ""
+    return f"{bound}{wording.quantity(value, 's')}"
+
+
+def _sending(found: Mapping[str, Any]) -> Table:
+    """Say how well the load generator did its own part."""
+    rows = []
+    for rate in found["rates"]:
+        counts, lag = rate["requests"], rate["lag_seconds"]
+        rows.append(
+            (
+                f"{rate['arm'].capitalize()} at {percent(rate['fraction'])}",
+                f"{counts['sent']} of {counts['planned']}",
+                f"{wording.quantity(rate['achieved_rps'], '/s')} of {wording.quantity(rate['offered_rps'], '/s')}",
+                f"{wording.quantity(lag['p50'], 's')}, {wording.quantity(lag['p99'], 's')}",
+                str(rate["censored"]["n"]),
+                ", ".join(f"{name} {count}" for name, count in rate["errors"].items()) or "none",
+                wording.quantity(rate["client_cpu_cores"], "cores"),
+            )
+        )
+    return Table(
+        "What the load generator sent, and how late",
+        ("Load", "Sent", "Rate, achieved of scheduled", "Lag, median and p99", "Censored", "Errors", "Its own CPU"),
+        tuple(rows),
+        frozenset({4}),
+    )
+
+
+def _knees(found: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (
+            sweep["arm"].capitalize(),
+            wording.quantity(sweep["knee_rps"], "/s") if sweep["valid"] else "not valid",
+            wording.quantity(sweep["upper_rps"], "/s") if sweep["valid"] else "not valid",
+            wording.quantity(sweep["baseline_seconds"], "s"),
+            sweep["definition"] or "",
+        )
+        for sweep in found["sweeps"]
+    )
+    return Table(
+        "The knee: how much each arm holds",
+        ("Arm", "Held", "Not held", "Median at the first rate", "Definition"),
+        rows,
+        frozenset({1, 2, 3}),
+    )
+
+
+def _steps(found: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (
+            sweep["arm"].capitalize(),
+            wording.quantity(step["rate_rps"], "/s"),
+            percent(step["answered_share"], 1) if step["answered_share"] is not None else wording.NOT_MEASURED,
+            percent(step["error_rate"] or 0.0, 1),
+            wording.quantity(step["p50"], "s"),
+            wording.quantity(step["p99"], "s") if step["p99"] is not None else "n too small",
+            _step_word(step),
+        )
+        for sweep in found["sweeps"]
+        for step in sweep["steps"]
+    )
+    return Table(
+        "The sweep, in the order in which the rates were tried",
+        ("Arm", "Rate", "Answered, of the rate", "No good answer", "Median", "p99", "Held?"),
+        rows,
+        frozenset(range(1, 6)),
+    )
+
+
+def _step_word(step: Mapping[str, Any]) -> str:
+    if not step["valid"]:
+        return f"not valid: {step['reason']}"
+    return "held" if step["held"] else ", ".join(CONDITIONS[name] for name in step["broken"])
+
+
+def _not_valid(found: Mapping[str, Any]) -> Table:
+    rows = [
+        (f"{rate['arm'].capitalize()} at {percent(rate['fraction'])}", "not valid", rate["reason"])
+        for rate in found["rates"]
+        if not rate["valid"]
+    ]
+    rows += [
+        (f"{sweep['arm'].capitalize()}, sweep", "not valid", sweep["reason"])
+        for sweep in found["sweeps"]
+        if not sweep["valid"]
+    ]
+    rows += [
+        (f"{one['arm'].capitalize()}, closed loop", wording.NOT_MEASURED, one["reason"])
+        for one in found["closed_loop"]
+        if one["reason"] is not None
+    ]
+    return Table("Open-loop figures that are not printed", ("Load", "State", "Why"), tuple(rows))
+
+
+def _not_measured(reason: str | None) -> str:
+    return f"{wording.NOT_MEASURED} ({reason})" if reason else wording.NOT_MEASURED
