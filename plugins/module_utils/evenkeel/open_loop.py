@@ -200,7 +200,7 @@ def _lower_bounds(timed: Sequence[Request], latency: Mapping[str, Any]) -> list[
 
 
 def lag_limit_seconds(median_seconds: float | None) -> float:
-    """What 99 % of a valid load's lags may not exceed: 5 % of the median latency, and never less than 1 ms."""
+    """What the 99th percentile of a valid load's lags may not exceed: 5 % of the median latency, and never less than 1 ms."""
     return max(LAG_FLOOR_SECONDS, MOST_LAG_OF_MEDIAN * (median_seconds or 0.0))
 
 
@@ -233,13 +233,14 @@ def _of_generator(figures: Mapping[str, Any]) -> list[str]:
     """What is against the load generator itself."""
     reasons = []
     counts, errors, lag = figures["requests"], figures["errors"], figures["lag_seconds"]
-    # With fewer than 299 requests the 99th percentile has no upper bound; then the largest lag speaks for it.
-    worst = lag["p99"] if lag["p99"] is not None else lag["max"]
+    # The highest percentile that so many requests allow; with fewer than 5 the largest lag.
+    name = next((name for name in reversed(FEWEST_SAMPLES) if lag[name] is not None), "max")
+    worst = lag[name]
     limit = lag_limit_seconds(figures["latency_seconds"]["p50"])
     if worst is not None and worst > limit:
-        which = "99 % of the requests were" if lag["p99"] is not None else "every request was"
+        share = "all" if name == "max" else f"{name[1:]} %"
         reasons.append(
-            f"generator_lagged: {which} sent up to {worst * 1000:.3g} ms after they were due, {limit * 1000:.3g} ms are"
+            f"generator_lagged: {share} of the requests were sent up to {worst * 1000:.3g} ms after they were due, {limit * 1000:.3g} ms are"
             " allowed (5 % of the median latency, at least 1 ms): free a CPU for the load generator, or lower the rate"
         )
     achieved, offered = figures["achieved_rps"], figures["offered_rps"]
