@@ -253,6 +253,10 @@ ansible_facts:
           description: The CPUs on which the generator could run.
           type: list
           elements: int
+        nice:
+          description:
+            - The priority of the generator, from -20 (first) to 19. It asks for -20, which the superuser alone gets.
+          type: int
         first_request_seconds:
           description: The time of the single request before the load. Null where its answer was not good.
           type: float

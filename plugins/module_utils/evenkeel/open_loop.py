@@ -200,7 +200,7 @@ def _lower_bounds(timed: Sequence[Request], latency: Mapping[str, Any]) -> list[
 
 
 def lag_limit_seconds(median_seconds: float | None) -> float:
-    """What the 99th percentile of a valid load's lags may not exceed: 5 % of the median latency, and never less than 1 ms."""
+    """What 99 % of a valid load's lags may not exceed: 5 % of the median latency, and never less than 1 ms."""
     return max(LAG_FLOOR_SECONDS, MOST_LAG_OF_MEDIAN * (median_seconds or 0.0))
 
 
@@ -240,8 +240,9 @@ def _of_generator(figures: Mapping[str, Any]) -> list[str]:
     if worst is not None and worst > limit:
         share = "all" if name == "max" else f"{name[1:]} %"
         reasons.append(
-            f"generator_lagged: {share} of the requests were sent up to {worst * 1000:.3g} ms after they were due, {limit * 1000:.3g} ms are"
-            " allowed (5 % of the median latency, at least 1 ms): free a CPU for the load generator, or lower the rate"
+            f"generator_lagged: {share} of the requests were sent up to {worst * 1000:.3g} ms after they were due,"
+            f" {limit * 1000:.3g} ms are allowed (5 % of the median latency, at least 1 ms): free a CPU for the load"
+            " generator, or lower the rate"
         )
     achieved, offered = figures["achieved_rps"], figures["offered_rps"]
     if achieved is not None and counts["unsent"] == 0 and achieved < LEAST_ACHIEVED * offered:

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible.module_utils.evenkeel import open_loop as module_utils_open_loop
 from ansible.module_utils.evenkeel import open_loop_run
 from evenkeel import open_loop, open_loop_client
 
@@ -375,8 +376,13 @@ class TestEnds:
 
 
 class TestSweep:
-    def test_the_knee_of_a_server_that_answers_100_a_second(self, run: Callable[..., dict[str, Any]]) -> None:
+    def test_the_knee_of_a_server_that_answers_100_a_second(
+        self, run: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """One request at a time, 10 ms each: 100/s, and beyond it the queue only grows."""
+        # Other tests run beside this one, and a lag of theirs would end the search.
+        monkeypatch.setattr(module_utils_open_loop, "LAG_FLOOR_SECONDS", 0.2)
+        monkeypatch.setattr(module_utils_open_loop, "LEAST_ACHIEVED", 0.5)
         lock = asyncio.Lock()
 
         async def script(_number: int, writer: asyncio.StreamWriter) -> None:
@@ -388,8 +394,7 @@ class TestSweep:
             sweep = {"factor": 2, "refinements": 1, "slowdown": 20, "most_steps": 6}
             facts = facts_of(run(server.url, rate_rps=20, seconds=1.5, sweep=sweep))
         found = facts["sweep"]
-        if codes(facts) & LAG_CODES:
-            pytest.skip(f"this machine was too busy to send on time: {facts['invalid_reasons']}")
+        assert facts["valid"], facts["invalid_reasons"]
         assert found["state"] == "found"
         assert found["knee_rps"] < 100 <= found["upper_rps"] * 1.2
         assert [step["held"] for step in found["steps"][:2]] == [True, True]

@@ -126,6 +126,17 @@ def test_a_progress_line_tells_the_starts_apart() -> None:
     assert "discarded" in lines[0] and "training" in lines[1] and "loading  " in lines[2] and "not counted" in lines[3]
 
 
+def test_a_progress_line_names_the_rate_of_an_open_loop() -> None:
+    trials = [
+        trial("c", 1, kind="capacity"),
+        trial("r", 2, kind="open_loop", mode="rate30"),
+        trial("s", 3, kind="open_loop", mode="sweep"),
+    ]
+    lines = [journal.progress_line(each, trials, 0, 0) for each in trials]
+    assert "capacity  " in lines[0] and "open loop rate30  " in lines[1] and "open loop sweep  " in lines[2]
+    assert [journal.sort_of(each) for each in trials] == ["capacity", "open_loop", "open_loop-sweep"]
+
+
 def test_records_are_one_json_object_a_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal.append(str(path), "step_begun", "x\ny")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -37,13 +38,13 @@ class TestSchedule:
 
     def test_poisson_arrivals_of_a_seed_are_these(self) -> None:
         """Written down, so that another Python that drew others would be found out."""
-        assert schedule(10, 60, "poisson", 7)[:3] == pytest.approx([0.039128, 0.055451, 0.160732], abs=1e-6)
+        assert schedule(10, 60, "poisson", 7)[:3] == pytest.approx([0.039131, 0.055483, 0.160733], abs=1e-6)
         assert schedule(10, 60, "poisson", 7) == schedule(10, 60, "poisson", 7)
         assert schedule(10, 60, "poisson", 7) != schedule(10, 60, "poisson", 8)
 
     def test_poisson_gaps_are_exponential(self) -> None:
         due = schedule(100, 200, "poisson", 3)
-        gaps = [later - earlier for earlier, later in zip(due, due[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(due)]
         # 20,000 gaps: mean and standard deviation are both 10 ms, within 5 of their standard errors.
         assert statistics.fmean(gaps) == pytest.approx(0.01, rel=5 / math.sqrt(20_000))
         assert statistics.stdev(gaps) == pytest.approx(0.01, rel=10 / math.sqrt(20_000))

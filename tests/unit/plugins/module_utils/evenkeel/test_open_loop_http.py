@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from evenkeel.http import check_url
 from evenkeel.open_loop_http import AnswerReader, ProtocolError, request_bytes
@@ -26,7 +28,7 @@ def read(pieces: list[bytes], limit: int = 1000) -> AnswerReader:
 def test_an_answer_is_the_same_however_it_is_cut(name: str, cuts: list[int]) -> None:
     whole = ANSWERS[name]
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    reader = read([whole[begin:end] for begin, end in zip(edges, edges[1:], strict=False)])
+    reader = read([whole[begin:end] for begin, end in pairwise(edges)])
     assert (reader.done, reader.status, reader.body, reader.size) == (True, 200, b"hello world", 11)
     assert reader.reusable
 

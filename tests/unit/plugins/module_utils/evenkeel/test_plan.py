@@ -8,7 +8,7 @@ import random
 from collections import Counter
 
 import pytest
-from evenkeel.plan import block_orders, finished, trial_plan, turns
+from evenkeel.plan import block_orders, finished, open_loop_fraction, open_loop_mode, trial_plan, turns
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +105,66 @@ def test_a_broken_turn_is_not_finished() -> None:
     assert finished(trials, recorded) == [trial["id"] for trial in trials[:4]]
     assert finished(trials, [trial["id"] for trial in trials]) == [trial["id"] for trial in trials]
     assert finished(trials, []) == []
+
+
+OPEN_LOOP = {"request": "predict", "fractions": [0.3, 0.6, 0.8], "blocks": 2, "sweep": {}}
+
+
+def test_an_open_loop_adds_to_the_turns_and_moves_nothing() -> None:
+    """What a run without one has stays in its order, so that its seed means the same."""
+    plain = trial_plan(DEMO, BOTH, 7)
+    trials = trial_plan(DEMO | {"open_loop": OPEN_LOOP}, BOTH, 7)
+    kept = [trial["id"] for trial in trials if trial["kind"] not in ("capacity", "open_loop")]
+    assert kept == [trial["id"] for trial in plain]
+    assert trial_plan(DEMO | {"open_loop": None}, BOTH, 7) == plain
+    assert [trial["order"] for trial in trials] == list(range(1, len(trials) + 1))
+
+
+def test_the_capacity_is_known_before_the_first_rate_and_the_sweep_comes_last() -> None:
+    trials = trial_plan(DEMO | {"open_loop": OPEN_LOOP}, BOTH, 7)
+    assert {(trial["block"], trial["id"]) for trial in trials if trial["kind"] == "capacity"} == {
+        (1, f"c01-{arm}-capacity") for arm in BOTH
+    }
+    for arm in BOTH:
+        for block in (2, 3):
+            turn = [trial for trial in trials if (trial["arm"], trial["block"]) == (arm, block)]
+            modes = [trial["mode"] for trial in turn if trial["kind"] == "open_loop"]
+            assert sorted(modes[:3]) == ["rate30", "rate60", "rate80"]
+            assert modes[3:] == (["sweep"] if block == 3 else [])
+            assert [trial["kind"] for trial in turn].index("load") < len(turn) - len(modes)
+    orders = {
+        tuple(
+            trial["mode"]
+            for trial in trial_plan(DEMO | {"open_loop": OPEN_LOOP}, BOTH, seed)
+            if trial["kind"] == "open_loop"
+        )
+        for seed in range(10)
+    }
+    assert len(orders) > 5, "the rates come in an order that the seed draws"
+
+
+def test_an_evaluations_capacity_is_that_of_the_load_itself() -> None:
+    trials = trial_plan(DEMO | {"open_loop": OPEN_LOOP | {"request": "evaluate", "sweep": None}}, BOTH, 7)
+    assert Counter(trial["kind"] for trial in trials)["capacity"] == 0
+    assert not any(trial["mode"] == "sweep" for trial in trials)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"blocks": 6}, "open_loop.blocks"),
+        ({"blocks": 0}, "open_loop.blocks"),
+        ({"fractions": [0.3, 0.301]}, "open_loop.fractions"),
+        ({"fractions": []}, "open_loop.fractions"),
+        ({"fractions": [3]}, "open_loop.fractions"),
+    ],
+)
+def test_an_open_loop_that_cannot_be_planned_is_refused(change: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        trial_plan(DEMO | {"open_loop": OPEN_LOOP | change}, BOTH, 7)
+
+
+@given(st.integers(1, 200))
+def test_a_mode_names_its_fraction(percent: int) -> None:
+    assert open_loop_fraction(open_loop_mode(percent / 100)) == percent / 100
+    assert open_loop_fraction("sweep") is open_loop_fraction(None) is open_loop_fraction("load") is None

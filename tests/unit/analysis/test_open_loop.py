@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: Evenkeel contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import histogram, report
+from analysis.evaluate import evaluate
+from analysis.render.document import document
+from analysis.render.markdown import markdown
+from analysis.run_store import read_run
+from analysis.schema import first_violation
+from tests.unit.fixtures.runs.generator import SyntheticRun, change_json, change_record
+
+SETTINGS: dict[str, Any] = {
+    "request": "predict",
+    "fractions": [0.3, 0.8],
+    "seconds": 5,
+    "arrivals": "uniform",
+    "blocks": 2,
+    "timeout_seconds": 10,
+    "capacity": {"at_least_seconds": 5, "at_most_requests": 2000, "concurrency": 4},
+    "sweep": {"fraction": 0.2, "seconds": 5},
+}
+FACTS = ("open_loop_benchmark",)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return SyntheticRun(blocks=3, open_loop=SETTINGS).write(tmp_path)
+
+
+def evaluated(folder: Path) -> dict[str, Any]:
+    run = evaluate(read_run(folder))
+    assert first_violation("run", run) is None
+    return run
+
+
+def rate_of(run: dict[str, Any], arm: str, fraction: float) -> dict[str, Any]:
+    found: dict[str, Any] = next(
+        rate for rate in run["open_loop"]["rates"] if (rate["arm"], rate["fraction"]) == (arm, fraction)
+    )
+    return found
+
+
+def test_a_rates_figures_are_those_of_all_its_trials(folder: Path) -> None:
+    """5 s at 80/s in two blocks are 800 requests, of which one in 50 takes 200 ms: 16, and so the 99th percentile."""
+    run = evaluated(folder)
+    rate = rate_of(run, "server", 0.8)
+    assert run["valid"], run["invalid_reasons"]
+    assert (rate["valid"], rate["rate_rps"], rate["requests"]["succeeded"]) == (True, 80.0, 800)
+    assert [trial["id"] for trial in rate["trials"]] == ["o02-server-rate80", "o03-server-rate80"]
+    assert rate["achieved_rps"] == pytest.approx(80, rel=1e-3)
+    assert rate["latency_seconds"]["p95"] == pytest.approx(0.01)
+    assert rate["latency_seconds"]["p99"] == pytest.approx(0.2)
+    assert rate_of(run, "server", 0.3)["latency_seconds"]["n"] == 300
+    assert histogram.count(rate["histogram"]) == 800
+    assert histogram.percentile_seconds(rate["histogram"], 99) == pytest.approx(0.2, rel=1e-3)
+    assert rate["spectrum"][-1] == [100.0, pytest.approx(0.2)]
+
+
+def test_the_weaker_arm_gives_the_rates_and_the_closed_loop_stands_beside(folder: Path) -> None:
+    found = evaluated(folder)["open_loop"]
+    capacity = {one["arm"]: one["rps"] for one in found["capacity"]}
+    assert found["weaker"] == min(capacity, key=lambda arm: capacity[arm])
+    assert {one["arm"] for one in found["closed_loop"]} == {"server", "serverless"}
+    assert all(one["latency_seconds"]["n"] == 10 for one in found["closed_loop"])
+    assert [sweep["knee_rps"] for sweep in found["sweeps"]] == [20.0, 20.0]
+
+
+def test_a_load_that_lagged_makes_its_figures_not_valid_and_leaves_the_verdict(folder: Path) -> None:
+    change_record(
+        folder,
+        "o02-server-rate80",
+        {(*FACTS, "valid"): False, (*FACTS, "invalid_reasons"): ["generator_lagged: by 7 ms"]},
+    )
+    run = evaluated(folder)
+    rate = rate_of(run, "server", 0.8)
+    assert (rate["valid"], rate["histogram"], rate["spectrum"]) == (False, None, [])
+    assert rate["reason"] == "o02-server-rate80: generator_lagged: by 7 ms"
+    assert rate_of(run, "serverless", 0.8)["valid"]
+    assert run["valid"]
+    (said,) = [one["message"] for one in run["warnings"] if one["code"] == "open_loop_not_valid"]
+    assert "server at 80 % of the capacity" in said
+    text = markdown(document(run))
+    row = next(line for line in text.splitlines() if line.startswith("| Server, open loop at 80 %"))
+    assert "not valid" in row and "ms" not in row
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("wrong_answer: class is 4", "wrong_answer"), ("instance_changed: a and b", "instance_changed")],
+)
+def test_a_service_that_answered_wrongly_makes_the_run_invalid(folder: Path, reason: str, code: str) -> None:
+    change_record(folder, "o02-server-rate80", {(*FACTS, "valid"): False, (*FACTS, "invalid_reasons"): [reason]})
+    run = evaluated(folder)
+    assert [(one["code"], one["trial"]) for one in run["invalid_reasons"]] == [(code, "o02-server-rate80")]
+
+
+def test_figures_that_do_not_follow_from_the_file_are_found(folder: Path) -> None:
+    change_record(folder, "o02-server-rate80", {(*FACTS, "latency_seconds", "p95"): 0.001})
+    (folder / "raw" / "o03-serverless-sweep.open_loop.02.csv").unlink()
+    problems = {one["trial"]: one["message"] for one in evaluated(folder)["invalid_reasons"]}
+    assert problems.keys() == {"o02-server-rate80", "o03-serverless-sweep"}
+    assert "latency_seconds.p95 is 0.001" in problems["o02-server-rate80"]
+    assert "is missing" in problems["o03-serverless-sweep"]
+
+
+def test_without_a_capacity_there_is_no_rate_and_it_is_said(folder: Path) -> None:
+    change_record(
+        folder,
+        "c01-server-capacity",
+        {("ab_benchmark", "valid"): False, ("ab_benchmark", "invalid_reasons"): ["ab_timeout: silence"]},
+    )
+    no_rate = {"valid": False, "invalid_reasons": ["no_rate: no capacity"]}
+    for path in folder.glob("raw/o0*.json"):
+        change_json(path, lambda record: record.update(facts={"open_loop_benchmark": no_rate}))
+    run = evaluated(folder)
+    found = run["open_loop"]
+    assert run["valid"], "the loads of the verdict are what they were"
+    assert found["weaker"] is None
+    assert found["capacity"][0]["reason"] == "ab_timeout: silence"
+    assert not any(rate["valid"] for rate in found["rates"])
+    assert all(rate["rate_rps"] is None for rate in found["rates"])
+    assert "no capacity" in markdown(document(run))
+
+
+def test_the_report_says_why_the_tails_differ(folder: Path) -> None:
+    text = markdown(document(evaluated(folder)))
+    assert "coordinated omission" in text
+    assert "| Server, open loop at 80 % | 80.0 /s | 800 | 10.0 ms | 10.0 ms | 10.0 ms | 200 ms | 0.00 % |" in text
+    assert "The server arm holds 20.0 /s and no longer 40.0 /s." in text
+    assert "So did the open loop's" in text
+
+
+def test_histograms_are_files_of_the_run_and_the_same_again(folder: Path) -> None:
+    report.build(folder)
+    written = (folder / "open-loop-server.hdr").read_bytes()
+    assert written.count(b"Tag=rate") == 2
+    report.build(folder)
+    assert (folder / "open-loop-server.hdr").read_bytes() == written
+    assert (folder / "open-loop-serverless.hdr").is_file()
+
+
+def test_a_run_without_such_a_part_has_no_such_key(run_folder: Path) -> None:
+    assert "open_loop" not in evaluated(run_folder)
+    report.build(run_folder)
+    assert list(run_folder.glob("*.hdr")) == []
+
+
+def test_a_rate_that_its_censored_requests_reach_is_a_bound(folder: Path) -> None:
+    path = folder / "raw" / "o02-server-rate80.open_loop.csv"
+    lines = path.read_text().splitlines()
+    cut = [line.replace(",ok,200,", ",timeout,,") if number % 50 == 8 else line for number, line in enumerate(lines)]
+    path.write_text("\n".join(cut) + "\n")
+    rate = rate_of(evaluated(folder), "server", 0.8)
+    assert rate["censored"]["n"] == 8
+    assert "p99" in rate["at_least"]
+    json.dumps(rate, allow_nan=False)
