@@ -1,12 +1,14 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
 """``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... look RUN_DIR --blocks N``,
-``... compare RESULTS_DIR RUN RUN``, ``... latest RESULTS_DIR``, and ``... thresholds``, which reads standard input.
+``... compare RESULTS_DIR RUN RUN``, ``... latest RESULTS_DIR``, ``... cost RUN_DIR``, ``... prices FILE``, and
+``... thresholds``, which reads standard input.
 
 Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one, or a
 comparison, that misses a threshold, with the verdict on standard output; 3 where the command could not do its work: a
 wrong command line, a folder or a base run that cannot be used, runs that are unlike, a rule that cannot be read or ever
-be met, a failing disk, no run for ``latest``. Then standard error says why.
+be met, a failing disk, no run for ``latest``, prices that are unusable or older than the run allows. Then standard
+error says why.
 """
 
 from __future__ import annotations
@@ -15,14 +17,16 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from analysis import comparison, report, run_store, thresholds, wording
+from analysis import comparison, costing, prices, report, run_store, thresholds, wording
 from analysis.errors import RunUnreadable
 from analysis.evaluate import look_at
 from analysis.render.comparison import comparison_markdown, comparison_terminal
+from analysis.render.document import document
+from analysis.render.markdown import markdown
 from analysis.render.terminal import terminal
 
 VALID = 0
@@ -62,6 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     look = commands.add_parser("look", help="say as JSON whether a run may end after a number of blocks")
     look.add_argument("folder", metavar="RUN_DIR", type=Path, help="a run whose plan has stop_when")
     look.add_argument("--blocks", required=True, type=int, help="how many blocks to look at")
+    priced = commands.add_parser("prices", help="check a price file and print it as JSON")
+    priced.add_argument("folder", metavar="FILE", type=Path, help="a price file in YAML, such as those in prices/")
+    cost = commands.add_parser("cost", help="print what a run's arms cost, with the prices it was begun with")
+    cost.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
     options = parser.parse_args(arguments)
     try:
         if options.command == "thresholds":
@@ -127,7 +135,27 @@ def _latest(results: Path) -> int:
     return VALID
 
 
-_COMMANDS: Mapping[str, Callable[[Path], int]] = {"report": _report, "read": _read, "latest": _latest}
+def _prices(file: Path) -> int:
+    print(json.dumps(prices.read_file(file), ensure_ascii=False))
+    return VALID
+
+
+def _cost(folder: Path) -> int:
+    run = report.evaluated(folder)
+    if run["cost"]["state"] != costing.PRICED:
+        raise RunUnreadable(f"the cost of {folder} is {run['cost']['state']}: {run['cost']['reason']}")
+    whole = document(run)
+    sys.stdout.write(markdown(replace(whole, sections=tuple(one for one in whole.sections if one.id == "cost"))))
+    return VALID
+
+
+_COMMANDS: Mapping[str, Callable[[Path], int]] = {
+    "report": _report,
+    "read": _read,
+    "latest": _latest,
+    "prices": _prices,
+    "cost": _cost,
+}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calibration scores of the arms' machines: how fast each computes the network by itself, before and after a run.
 
-They are shown and compared; no figure of a run is scaled by them.
+Scores before and after every block, where a run has them, normalise the study's table; no figure of the verdict is
+scaled by them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +41,34 @@ def of_arm(run: RunFolder, host: str) -> dict[str, Any] | None:
         "drift": {half: _drift(_of(edges["before"], half), _of(edges["after"], half)) for half in HALVES},
         "reason": next((why for edge in EDGES if (why := _reason(records.get(edge), edge)) is not None), None),
     }
+
+
+def around(run: RunFolder, host: str, block: int | None) -> dict[str, float | None]:
+    """Give the geometric mean of the scores before and after a block, or before and after all that precedes block 1.
+
+    None where either was not taken: a score from another time is no neighbour.
+    """
+    records = run.calibrations.get(host, {})
+    # A run that ended early planned more blocks than it has.
+    last = max((trial.block for trial in run.trials if trial.block is not None and trial.id in run.records), default=0)
+    before = "before" if block is None else edge(block)
+    after = edge(1) if block is None else "after" if block == last else edge(block + 1)
+    found = {}
+    for half in HALVES:
+        first, second = (_of(_scores(records.get(one)), half) for one in (before, after))
+        found[half] = math.sqrt(first * second) if first and second else None
+    return found
+
+
+def edge(block: int) -> str:
+    """Give the name of the scores that were taken before a block."""
+    return f"b{block:02}"
+
+
+def spread(run: RunFolder, host: str, half: str) -> float | None:
+    """Give how far apart a host's scores of one half lie over the whole run: largest / smallest - 1."""
+    values = [value for record in run.calibrations.get(host, {}).values() if (value := _of(_scores(record), half))]
+    return max(values) / min(values) - 1 if len(values) > 1 else None
 
 
 def ratio(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None] | None:

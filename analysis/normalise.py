@@ -82,6 +82,46 @@ STUDY_TABLE = (
 )
 
 
+def own_break_even(row: StudyRow) -> float:
+    """Give the factor at which the study's own two figures are equal: below it the serverless one is the smaller."""
+    return row.server / row.serverless
+
+
+def by_itself() -> list[dict[str, Any]]:
+    """Say what the study's durations show without any factor, and what the factor alone decides."""
+    return [
+        {"name": row.name, "break_even_factor": own_break_even(row), "factor": STUDY_FACTOR}
+        for row in STUDY_TABLE
+        if row.unit == "s"
+    ]
+
+
+def scaled(seconds: float, part: float, factor: float) -> float:
+    """Give what a duration would be where ``part`` of it took ``factor`` times as long and the rest as long as it did.
+
+    ``part`` is the time in which the network computed; it cannot be more than the whole. Raises ValueError where a time
+    is below 0 or the factor not above 0.
+    """
+    if seconds < 0 or part < 0 or not factor > 0:
+        raise ValueError(f"times must be at least 0 and a factor above 0; got {seconds}, {part} and {factor}")
+    computed = min(part, seconds)
+    return seconds - computed + computed * factor
+
+
+def evaluations_waited(requests: int, concurrency: int) -> float:
+    """Give the mean number of evaluations that a request of one ``ab -n requests -c concurrency`` waits for.
+
+    One evaluation runs at a time, in order of arrival. ab sends its first request alone, then keeps ``concurrency`` of
+    them waiting: 1, then 1 to ``concurrency``, then ``concurrency`` each. For 10 and 2 that is 1.8. Raises ValueError
+    where either is below 1.
+    """
+    if requests < 1 or concurrency < 1:
+        raise ValueError(f"a load has at least one request and one connection; got {requests} and {concurrency}")
+    later = requests - 1
+    rising = min(later, concurrency)
+    return (1 + rising * (rising + 1) / 2 + concurrency * (later - rising)) / requests
+
+
 def study() -> dict[str, Any]:
     """Give the study's table as it stands in ``run.json``."""
     return {
@@ -90,6 +130,7 @@ def study() -> dict[str, Any]:
         "factor_is": f"{STUDY_SERVERLESS_CPUS} vCPU / {STUDY_SERVER_CPUS} vCPU, applied by the study to every "
         "serverless figure",
         "rows": [row.as_json() for row in STUDY_TABLE],
+        "by_itself": by_itself(),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from analysis.errors import RunUnreadable
 from analysis.schema import SCHEMA_VERSION, Arm, Kind, Status, first_violation
 
 LATEST = "latest"
+_EDGE = re.compile(r"before|after|b[0-9]{2,}")
 WATCHERS = ("htop", "docker_stats", "pod_stats")
 
 
@@ -64,9 +66,10 @@ class RunFolder:
     """What one run left on disk.
 
     ``records`` and ``unreadable`` are keyed by trial id, ``hosts`` by host name; ``calibrations`` and ``credits``,
-    which only some runs have, by host name and then ``before`` or ``after``. ``looks`` are what was seen after a number
-    of blocks, where the plan has a rule to end the run early. ``plan`` is the plan as the present version has it,
-    ``written_as`` the schema version of its file.
+    which only some runs have, by host name and then ``before`` or ``after``, scores also by block (``b01``: before it).
+    ``prices`` are those that the run was begun with, their file and the age they may have; None where it has none.
+    ``looks`` are what was seen after a number of blocks, where the plan has a rule to end the run early. ``plan`` is
+    the plan as the present version has it, ``written_as`` the schema version of its file.
     """
 
     path: Path
@@ -79,6 +82,7 @@ class RunFolder:
     calibrations: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     credits: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     looks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    prices: Mapping[str, Any] | None = None
     files: tuple[RawFile, ...] = ()
     written_as: int = SCHEMA_VERSION
 
@@ -142,6 +146,7 @@ def read_run(folder: Path) -> RunFolder:
         looks={
             int(path.stem[5:]): read_object(path) for path in sorted(folder.glob("raw/look-[0-9][0-9][0-9][0-9].json"))
         },
+        prices=read_object(path) if (path := folder / "raw" / "prices.json").is_file() else None,
         files=tuple(_raw_files(folder)),
         written_as=written_as,
     )
@@ -252,11 +257,11 @@ def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _of_machines(folder: Path, what: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Read ``raw/<what>-<host>-<before or after>.json``, by host and edge."""
+    """Read ``raw/<what>-<host>-<edge>.json``, by host and edge: before or after the run, or ``b01``, before a block."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob(f"raw/{what}-*.json")):
         host, _, edge = path.stem.removeprefix(f"{what}-").rpartition("-")
-        if host and edge in ("before", "after"):
+        if host and _EDGE.fullmatch(edge):
             found.setdefault(host, {})[edge] = read_object(path)
     return found
 

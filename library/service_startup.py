@@ -203,7 +203,9 @@ ansible_facts:
         evaluation:
           description:
             - One evaluation alone, with C(wall_seconds), C(cpu_seconds) of the service's processes, and C(cpu_cores),
-              their quotient. Null when none was asked for; the CPU figures are null when the processes are unknown.
+              their quotient, and C(model_seconds), the part that the service itself says the model took (its header
+              C(Server-Timing); null where it says nothing). Null when none was asked for; the CPU figures are null when
+              the processes are unknown.
           type: dict
         granted:
           description:

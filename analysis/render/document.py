@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -523,8 +524,9 @@ def _of_scores(run: Run) -> str:
     said = f"Serverless / server of the CPU scores: {', '.join(known)}. " if known else ""
     return (
         "The CPU score is how many images a second the machine trains and evaluates by itself, with no service, before "
-        f"and after the run. {said}No figure of this report is scaled by it. The study's factor of "
-        f"{run['study']['factor']}, below, is another thing: {run['study']['factor_is']}."
+        f"and after the run. {said}No figure of the verdict is scaled by it; only the study's table is "
+        f"normalised by it. The study's factor of {run['study']['factor']}, below, is another thing: "
+        f"{run['study']['factor_is']}."
     )
 
 
@@ -541,43 +543,243 @@ def _credits(found: Mapping[str, Any] | None) -> str:
     return said if found["complete"] else f"{said}; the data points do not reach the end of the run"
 
 
-def _study(run: Run) -> Iterator[Section]:
-    study = run["study"]
-    rows = tuple(
-        (
-            row["name"],
-            f"{row['server']:g} {row['unit']}",
-            f"{row['serverless']:g} {row['unit']}",
-            f"{row['serverless_times_16_by_the_study']:g}",
-            wording.ratio(row["honest_ratio"]),
-            row["reading"],
-        )
-        for row in study["rows"]
-    )
+def _cost(run: Run) -> Iterator[Section]:
+    """Show what the arms cost over the rate, or why that is not known. A run of an earlier version has no such key."""
+    found = run.get("cost")
+    if found is None:
+        return
+    if found["state"] != "priced":
+        yield Section("cost", "Cost", (f"{found['state'].capitalize()}: {found['reason']}.",))
+        return
+    dated, server, used, node = (found[key] for key in ("prices", "server", "pay_per_use", "kubernetes"))
     yield Section(
-        "study",
-        "The study this toolkit starts from",
+        "cost",
+        "Cost",
         (
-            f"Source: {study['source']}. Its factor of {study['factor']} is {study['factor_is']}; those figures are "
-            "the study's own "
-            "and are marked as such. One run an arm, on unequal machines: it has no n, interval or error count to "
-            "print.",
+            _break_even(found),
+            f"The rates and times are this run's; the prices are of {dated['region']} as of {dated['as_of']}, "
+            f"{dated['age_days']} days before the run ({dated['file']}). They meet where a "
+            f"{server['label'] or 'server'} is as fast as the machine that was measured. OpenFaaS on one's own machine "
+            "has no price a request, and none is given for it. Disks, addresses, traffic, taxes and free tiers are "
+            "left out.",
         ),
         tables=(
             Table(
-                "The study's table, as published",
+                "What each way of paying costs",
+                ("Way", "How it is counted", "USD a million requests"),
                 (
-                    "Figure",
-                    "Server",
-                    "Serverless",
-                    f"Serverless x{study['factor']}, by the study",
-                    "Ratio without factor",
-                    "Reading",
+                    (
+                        f"Server, {server['label'] or 'by the hour'}",
+                        _how_server(server),
+                        _usd(server["usd_per_million_at_capacity"], server["reason"], "at its capacity: "),
+                    ),
+                    (f"Pay per use ({used['label']})", _how_used(used), _usd(used["usd_per_million"], used["reason"])),
+                    (
+                        "Kubernetes, a share of a node",
+                        _how_node(node),
+                        _usd(node["usd_per_million_at_capacity"], node["reason"], "at its capacity: "),
+                    ),
                 ),
-                rows,
-                frozenset({1, 2, 3, 4}),
+            ),
+            *_cost_curve(found),
+            Table(
+                "The prices and terms, with their sources",
+                ("Name", "Value", "Unit", "Source"),
+                tuple(
+                    (one["name"], f"{one['value']:.10f}".rstrip("0").rstrip("."), one["unit"], one["source"])
+                    for one in dated["items"]
+                ),
+                frozenset({1}),
             ),
         ),
+    )
+
+
+def _break_even(found: Mapping[str, Any]) -> str:
+    even, server, used = found["break_even"], found["server"], found["pay_per_use"]
+    if even["rate_rps"] is None:
+        return f"Break-even: {_not_measured(even['reason'])}."
+    interval = even["interval"]
+    spread = f"95 % interval {interval['low']:.3g} to {interval['high']:.3g}, " if interval else "no interval, "
+    said = (
+        f"Break-even at {wording.quantity(even['rate_rps'], 'requests/s')} ({spread}{even['n']} blocks), "
+        f"{percent(even['share_of_capacity'])} of what one server can answer: below that rate pay per use "
+        f"({used['label']}) costs less, above it the server."
+    )
+    if even["beyond_capacity"]:
+        capacity = wording.quantity(server["capacity_rps"], "requests/s")
+        said = (
+            f"Pay per use ({used['label']}) costs less at every rate: the server would break even at "
+            f"{wording.quantity(even['rate_rps'], 'requests/s')} ({spread}{even['n']} blocks), beyond its capacity of "
+            f"{capacity}."
+        )
+    return said
+
+
+def _usd(value: float | None, reason: str | None, when: str = "") -> str:
+    return _not_measured(reason) if value is None else f"{when}{value:.4g}"
+
+
+def _how_server(server: Mapping[str, Any]) -> str:
+    if server["reason"] is not None:
+        return "hourly price / rate, up to its measured capacity"
+    capacity = wording.quantity(server["capacity_rps"], "requests/s")
+    said = f"{server['hour_usd']:g} USD an hour / rate, up to {capacity} a host"
+    if server["surplus_vcpu_hour_usd"] is None:
+        return said
+    return (
+        f"{said}; {server['surplus_vcpu_hour_usd']:g} USD a vCPU-hour above {server['baseline_vcpus']:g} vCPUs on "
+        f"average, at {wording.quantity(server['cpu_seconds_per_request'], 's')} of CPU a request"
+    )
+
+
+def _how_used(used: Mapping[str, Any]) -> str:
+    if used["reason"] is not None:
+        return "request fee + GB x billed seconds x price"
+    return (
+        f"request fee + {wording.quantity(used['memory_bytes'], 'bytes')} ({used['memory_from']}) x "
+        f"{used['billed_seconds']:.3f} s billed of one evaluation"
+    )
+
+
+def _how_node(node: Mapping[str, Any]) -> str:
+    if node["reason"] is not None:
+        return "node hours x the share that is kept for the arm, idle or not"
+    share = percent(node["share"])
+    return f"{node['hour_usd']:g} USD an hour of a {node['label']} x {share} kept for the arm, idle or not"
+
+
+def _cost_curve(found: Mapping[str, Any]) -> Iterator[Table]:
+    """Give the curve at a few shares of the server's capacity; the whole of it stands in run.json."""
+    if not found["curve"]:
+        return
+    capacity = found["server"]["capacity_rps"]
+    points = found["curve"]
+    shares = (0.001, 0.01, 0.1, 0.5, 1.0, 2.0)
+    near = [min(points, key=lambda point: abs(math.log(point["rate_rps"] / capacity / share))) for share in shares]
+    yield Table(
+        "USD a million requests over the rate",
+        ("Rate", "Of one server's capacity", "Servers", "Server", "Pay per use", "Kubernetes"),
+        tuple(
+            (
+                wording.quantity(point["rate_rps"], "requests/s"),
+                percent(point["rate_rps"] / capacity, 1),
+                str(point["server_hosts"]),
+                f"{point['server_usd_per_million']:.4g}",
+                _usd(point["pay_per_use_usd_per_million"], None),
+                _usd(point["kubernetes_usd_per_million"], None),
+            )
+            for point in near
+        ),
+        frozenset({0, 1, 2, 3, 4, 5}),
+    )
+
+
+def _study(run: Run) -> Iterator[Section]:
+    """Show the study's table: with this run beside it where that measured the same, else in short."""
+    study, here = run["study"], run["study"].get("here")
+    paragraphs = [
+        f"Source: {study['source']}. Its factor of {study['factor']} is {study['factor_is']}. One run an arm, on "
+        "unequal machines: it has no n, interval or error count to print.",
+        _of_the_factor(study),
+    ]
+    if here is None:
+        paragraphs.append("A run with profile=paper sets its own figures beside the study's, line by line.")
+        yield Section("study", "The study this toolkit starts from", tuple(paragraphs), tables=(_published(study),))
+        return
+    if here["differs"]:
+        paragraphs.append(f"Not the study's measurement: {'; '.join(here['differs'])}.")
+    reason = here["ground"]["reason"]
+    paragraphs.append(f"Normalised: {reason}. Platform, network, memory and CPU in cores are never scaled.")
+    yield Section(
+        "study",
+        "The study's table, and this run's",
+        tuple(paragraphs),
+        tables=(_beside_the_study(study, here), _findings(here), _published(study)),
+    )
+
+
+def _of_the_factor(study: Mapping[str, Any]) -> str:
+    """Say what the study's own data show: the factor at which each of its comparisons turns."""
+    found = [
+        f"{row['name'].split(',')[0].lower()} {row['break_even_factor']:.1f}" for row in study.get("by_itself", ())
+    ]
+    if not found:
+        return "Those figures are the study's own and are marked as such."
+    return (
+        f"By the study's own data the serverless arm is the faster one below a factor of: {', '.join(found)}. Its "
+        f"factor of {study['factor']} is above each, so that the factor alone turns the verdict."
+    )
+
+
+def _published(study: Mapping[str, Any]) -> Table:
+    return Table(
+        "The study's table, as published",
+        (
+            "Figure",
+            "Server",
+            "Serverless",
+            f"Serverless x{study['factor']}, by the study",
+            "Ratio without factor",
+            "Reading",
+        ),
+        tuple(
+            (
+                row["name"],
+                f"{row['server']:g} {row['unit']}",
+                f"{row['serverless']:g} {row['unit']}",
+                f"{row['serverless_times_16_by_the_study']:g}",
+                wording.ratio(row["honest_ratio"]),
+                row["reading"],
+            )
+            for row in study["rows"]
+        ),
+        frozenset({1, 2, 3, 4}),
+    )
+
+
+def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any]) -> Table:
+    published = {row["name"]: row for row in study["rows"]}
+    return Table(
+        "The study's figures and this run's, serverless / server",
+        (
+            "Figure",
+            "Study, without factor",
+            f"Study, x{study['factor']}",
+            "Server here",
+            "Serverless here",
+            "Here, as measured",
+            "95 % interval",
+            "Here, normalised",
+            "95 % interval, normalised",
+            "n",
+            "Remark",
+        ),
+        tuple(
+            (
+                row["name"],
+                wording.ratio(published[row["name"]]["honest_ratio"]),
+                wording.ratio(published[row["name"]]["ratio_times_16_by_the_study"]),
+                wording.summary(row["server"], row["unit"]),
+                wording.summary(row["serverless"], row["unit"]),
+                wording.ratio(row["ratio"]),
+                wording.interval(row["interval"]),
+                wording.ratio(row["normalised"]["ratio"]),
+                wording.interval(row["normalised"]["interval"]),
+                str(row["n"]),
+                row["normalised"]["reason"] or "",
+            )
+            for row in here["rows"]
+        ),
+        frozenset(range(1, 10)),
+    )
+
+
+def _findings(here: Mapping[str, Any]) -> Table:
+    return Table(
+        "Which of the study's findings hold here",
+        ("Finding", "What the study says", "Here", "Why"),
+        tuple((one["name"], one["study"], one["here"], one["reason"]) for one in here["findings"]),
     )
 
 
@@ -700,6 +902,7 @@ _SECTIONS = (
     _blocks,
     _parity,
     _machines,
+    _cost,
     _study,
     _method,
     _what,

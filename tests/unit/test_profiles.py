@@ -45,6 +45,14 @@ def test_the_counts_are_those_of_the_design() -> None:
     ] == [(1, 6, 6, 5), (1, 3, 10, 60), (3, 20, 20, 60)]
 
 
+def test_the_profiles_of_the_study_score_their_machines_around_every_block() -> None:
+    assert {path.stem: load(path)["run"]["calibrate"] for path in PROFILES} == {
+        "demo": "auto",
+        "paper": "always",
+        "thorough": "always",
+    }
+
+
 def test_the_metrics_that_a_profile_may_choose_are_those_that_are_tested() -> None:
     settings = yaml.safe_load((PROFILES[0].parents[1] / "roles" / "settings" / "vars" / "main.yml").read_text())
     assert settings["settings_primary_metrics"] == [metric.name for metric in REGISTRY if metric.words]

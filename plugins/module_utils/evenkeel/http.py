@@ -200,3 +200,20 @@ def _raise_classified(error: Exception, what: str, timeout_seconds: float) -> No
     else:
         raise error
     raise RequestFailed(kind, f"{what}: {message}") from error
+
+
+def server_timing_seconds(header: str, name: str) -> float | None:
+    """The duration, in seconds, that a Server-Timing header gives under a name; None where it gives none.
+
+    Source: W3C, Server Timing: ``name;dur=MILLISECONDS``, entries parted by commas, parameters by semicolons.
+    """
+    for entry in header.split(","):
+        found, *parameters = (part.strip() for part in entry.split(";"))
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if found == name and key.strip() == "dur":
+                try:
+                    return float(value.strip().strip('"')) / 1000
+                except ValueError:
+                    return None
+    return None

@@ -830,6 +830,7 @@ def _first_evaluation(plan: Plan, probe: Probe, root_pid: int | None) -> FirstEv
         "wall_seconds": wall_seconds,
         "cpu_seconds": cpu_seconds,
         "cpu_cores": None if cpu_seconds is None else cpu_seconds / wall_seconds,
+        "model_seconds": http.server_timing_seconds(answer.headers.get("server-timing", ""), "evaluation"),
     }
     document = http.json_object(answer.body)
     wrong = [f"the status is {answer.status}"]

@@ -146,6 +146,7 @@ def test_the_order_of_the_sections(evaluated: Make) -> None:
         "Every pair",
         "Equal ground",
         "The machines",
+        "Cost",
         "The study this toolkit starts from",
         "Method and limits",
         "The run",

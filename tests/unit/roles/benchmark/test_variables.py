@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "benchmark"
@@ -52,6 +54,19 @@ def test_machines_are_scored_where_they_differ_or_it_is_asked_for(
     given = hosts(**boots)
     assert value("benchmark_calibrates", **given, calibrate=calibrate) is expected
     assert value("benchmark_looks_at_machines", **given, calibrate=calibrate) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "path"), [("/etc/prices.yml", "/etc/prices.yml"), ("mine.yml", "/begun/here/mine.yml")]
+)
+def test_a_relative_price_file_is_one_of_the_folder_in_which_the_run_was_begun(
+    given: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", "/begun/here")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # another test may have loaded them
+        init_plugin_loader()  # without it no lookup plugin is found by its full name
+    assert value("benchmark_prices_path", prices_file=given) == path
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,18 @@ class TestFailures:
     def test_a_time_out_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="positive"):
             http.request("GET", "http://127.0.0.1:1/", timeout_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("queue;dur=1.5, evaluation;dur=440.250", 0.44025),
+        ('evaluation; desc="the model" ;dur="12"', 0.012),
+        ("evaluation", None),
+        ("evaluation;dur=soon", None),
+        ("queue;dur=1.5", None),
+        ("", None),
+    ],
+)
+def test_a_duration_of_server_timing_is_in_seconds(header: str, seconds: float | None) -> None:
+    assert http.server_timing_seconds(header, "evaluation") == seconds
