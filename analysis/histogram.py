@@ -43,7 +43,7 @@ def count(log: str) -> int:
 
 
 def percentile_seconds(log: str, percent: float) -> float:
-    """Give the smallest value that at least ``percent`` of the values do not exceed, to three significant digits."""
+    """Give the value whose rank is ``percent`` of their number, rounded, to three significant digits."""
     return float(_decoded(log).get_value_at_percentile(percent)) / 1e6
 
 

@@ -29,9 +29,10 @@ class Default(NamedTuple):
 # One line a key that a later toolkit reads: this is the whole of the migration. A default under a key that is not there
 # itself is left out, so that what it belongs to says what is missing.
 DEFAULTS: Mapping[str, tuple[Default, ...]] = {
-    "plan": (Default(("profile", "run", "thresholds"), []),),
+    "plan": (Default(("profile", "run", "thresholds"), []), Default(("profile", "run", "open_loop"), None)),
     "run": (
         Default(("profile", "run", "thresholds"), []),
+        Default(("profile", "run", "open_loop"), None),
         Default(("thresholds",), []),
     ),
 }

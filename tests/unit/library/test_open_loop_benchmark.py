@@ -376,10 +376,10 @@ class TestEnds:
 
 
 class TestSweep:
-    def test_the_knee_of_a_server_that_answers_100_a_second(
+    def test_the_knee_of_a_server_that_answers_50_a_second(
         self, run: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One request at a time, 10 ms each: 100/s, and beyond it the queue only grows."""
+        """One request at a time, 20 ms each or more: at most 50/s, and beyond it the queue only grows."""
         # Other tests run beside this one, and a lag of theirs would end the search.
         monkeypatch.setattr(module_utils_open_loop, "LAG_FLOOR_SECONDS", 0.2)
         monkeypatch.setattr(module_utils_open_loop, "LEAST_ACHIEVED", 0.5)
@@ -387,17 +387,18 @@ class TestSweep:
 
         async def script(_number: int, writer: asyncio.StreamWriter) -> None:
             async with lock:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.02)
             writer.write(answer())
 
         with raw_server(script) as server:
             sweep = {"factor": 2, "refinements": 1, "slowdown": 20, "most_steps": 6}
-            facts = facts_of(run(server.url, rate_rps=20, seconds=1.5, sweep=sweep))
+            facts = facts_of(run(server.url, rate_rps=10, seconds=2, sweep=sweep))
         found = facts["sweep"]
         assert facts["valid"], facts["invalid_reasons"]
         assert found["state"] == "found"
-        assert found["knee_rps"] < 100 <= found["upper_rps"] * 1.2
-        assert [step["held"] for step in found["steps"][:2]] == [True, True]
+        assert 10 <= found["knee_rps"] < 55
+        assert found["knee_rps"] < found["upper_rps"] <= 80
+        assert found["steps"][0]["held"]
         assert found["steps"][-1]["broken"] or found["steps"][-1]["held"]
         assert "the highest rate" in found["definition"]
 
