@@ -108,9 +108,7 @@ def _draw(rows: Sequence[Mapping[str, Any]], margin: float, layout: Layout) -> t
         .encode(x=alt.value(0), y=down, text="said:N")
         .properties(name=theme.HALO),
         theme.words(0, -14, "< serverless needs less", color=theme.QUIET),
-        theme.words(
-            layout.width - ROOM.left - ROOM.right, -14, "serverless needs more >", align="right", color=theme.QUIET
-        ),
+        theme.words(layout.width - ROOM.left - ROOM.right, -14, "more >", align="right", color=theme.QUIET),
     ]
     return theme.drawing(layers, layout, height, ROOM)
 

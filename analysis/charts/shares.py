@@ -17,7 +17,7 @@ from analysis.charts.theme import ARMS, Layout, Room
 from analysis.schema import Part
 from analysis.table import Table
 
-ROW = 46
+ROW, LINE = 46, 18
 MEBIBYTE = 2**20
 STATES = ("idle", "busy")
 
@@ -156,7 +156,8 @@ def _said(shares: Sequence[Share], quantity: Quantity, state: str) -> str:
 def _draw(shares: Sequence[Share], quantity: Quantity, layout: Layout) -> theme.Drawing:
     room = Room(left=14, top=8, right=20)
     bars = list(dict.fromkeys((share.state, share.arm) for share in shares))
-    height = ROW * len(bars)
+    row = ROW + (LINE if len(shares) > len(bars) else 0)
+    height = row * len(bars)
     _, end = theme.around([share.end / quantity.divisor for share in shares] + [1e-6], from_zero=True)
     down = alt.Scale(domain=[height, 0], nice=False, zero=False)
     found = [
@@ -169,25 +170,20 @@ def _draw(shares: Sequence[Share], quantity: Quantity, layout: Layout) -> theme.
             else 0.55
             if share.part == "OpenFaaS"
             else 0.25,
-            "top": ROW * bars.index((share.state, share.arm)) + 22,
-            "bottom": ROW * bars.index((share.state, share.arm)) + 38,
+            "top": row * (bars.index((share.state, share.arm)) + 1) - 24,
+            "bottom": row * (bars.index((share.state, share.arm)) + 1) - 8,
             "tip": f"{share.state}, {share.arm}, {share.part}: {wording.summary(share.summary, quantity.unit)}",
         }
         for share in shares
     ]
-    labels = [
-        {
-            "at": ROW * place + 11,
-            "said": f"{state}, {arm}: "
-            + ", ".join(
-                wording.summary(share.summary, quantity.unit)
-                + ("" if share.part in ("service", "function's pod") else f" {share.part}")
-                for share in shares
-                if (share.state, share.arm) == (state, arm)
-            ),
-        }
-        for place, (state, arm) in enumerate(bars)
-    ]
+    labels = []
+    for place, (state, arm) in enumerate(bars):
+        inside = [share for share in shares if (share.state, share.arm) == (state, arm)]
+        said = [(share.part, wording.summary(share.summary, quantity.unit)) for share in inside]
+        labels.append({"at": row * place + 11, "said": f"{state}, {arm}: {said[0][1]}"})
+        if len(said) > 1:
+            beside = "; ".join(f"{part} {figure}" for part, figure in said[1:])
+            labels.append({"at": row * place + 11 + LINE, "said": beside})
     across = alt.X("begin:Q", scale=theme.linear(0, end), axis=theme.horizontal(quantity.drawn_unit))
     layers: list[theme.Layer] = [
         theme.chart(found)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``metrics.prom``: the Prometheus text format, for node_exporter's textfile collector; base units only."""
+"""``metrics.prom``: OpenMetrics, which node_exporter's textfile collector reads too; gauges in base units only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis import parity, wording
 
 def prometheus(run: Mapping[str, Any]) -> str:
     """Print the run's validity, every arm's medians and every ratio. What was not measured has no line."""
-    return "".join(f"{line}\n" for line in _lines(run))
+    return "".join(f"{line}\n" for line in [*_lines(run), "# EOF"])
 
 
 def _lines(run: Mapping[str, Any]) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _lines(run: Mapping[str, Any]) -> Iterator[str]:
 def _family(name: str, meaning: str, samples: list[tuple[dict[str, str], float]]) -> Iterator[str]:
     if not samples:
         return
-    yield f"# HELP {name} {meaning}"
+    yield f"# HELP {name} {_escaped(meaning)}"
     yield f"# TYPE {name} gauge"
     for labels, value in samples:
         pairs = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``samples.csv``: one line a figure of every trial, and one a request; base units only."""
+"""``samples.csv``: one line a request, with units in the headers; the figures of a trial stand in run.json."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ HEADERS = (
     "kind",
     "mode",
     "counted",
-    "name",
-    "index",
-    "value",
-    "less_than",
-    "reason",
+    "sample",
+    "percent_of_requests",
+    "response_seconds",
+    "at_least_seconds",
 )
 
 
 def samples_csv(run: Mapping[str, Any]) -> str:
-    """Print every figure and every sample of a run. What was not measured has an empty value and a reason."""
+    """Print every request of a run, one a line, the ascending times of each load."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(HEADERS)
@@ -36,10 +35,17 @@ def samples_csv(run: Mapping[str, Any]) -> str:
 
 
 def _rows(run: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Give the requests of every load; of one that ab gives percentiles of alone, those, and what was cut off last."""
     for trial in run["trials"]:
         keys = ("id", "order", "block", "arm", "kind", "mode", "counted")
         about = (run["run_id"], *(trial[key] for key in keys))
-        for name, figure in trial["figures"].items():
-            yield (*about, name, None, figure["value"], figure["less_than"], figure["reason"])
-        for index, seconds in enumerate(trial["data"].get("samples_seconds") or [], start=1):
-            yield (*about, "response_seconds", index, seconds, None, None)
+        data = trial["data"]
+        samples = data.get("samples_seconds")
+        if samples:
+            yield from ((*about, index, None, seconds, None) for index, seconds in enumerate(samples, start=1))
+        else:
+            quantiles = data.get("quantiles_seconds") or []
+            yield from ((*about, None, percent, seconds, None) for percent, seconds in enumerate(quantiles))
+        censored = data.get("censored") or {"n": 0, "at_least_seconds": None}
+        for index in range(len(samples or ()) + 1, len(samples or ()) + 1 + censored["n"]):
+            yield (*about, index, None, None, censored["at_least_seconds"])

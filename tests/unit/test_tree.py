@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Files that cannot hold a comment, or whose bytes are another program's output.
 NO_HEADER = re.compile(
     r"^(LICENSE|LICENSES/.*|\.gitignore|\.ansible-lint|\.yamllint|.*\.md|.*\.json|.*\.in|requirements/.*\.txt|.*py\.typed"
-    r"|tests/unit/fixtures/.*|\.ansible-lint-ignore|docs/.*\.(png|svg))$"
+    r"|tests/unit/fixtures/.*|tests/unit/analysis/render/golden/.*|\.ansible-lint-ignore|docs/.*\.(png|svg))$"
 )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import html as html_module
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import parser as prometheus_text
+from prometheus_client.openmetrics import parser as openmetrics
 
 from analysis import wording
 from analysis.charts import charts
@@ -291,25 +294,84 @@ def test_every_table_row_has_as_many_cells_as_its_head(evaluated: Make) -> None:
             assert {len(row) for row in table.rows} <= {len(table.headers)}, table.caption
 
 
-def test_samples_have_every_request_and_figure(evaluated: Make) -> None:
+def test_samples_have_one_row_a_request(evaluated: Make) -> None:
     run = evaluated()
     rows = list(csv.DictReader(io.StringIO(samples_csv(run))))
-    requests = [row for row in rows if row["name"] == "response_seconds" and row["trial"] == "b01-server-load"]
+    assert len(rows) == 2 * 6 * 10
     load = next(trial for trial in run["trials"] if trial["id"] == "b01-server-load")
-    assert [float(row["value"]) for row in requests] == load["data"]["samples_seconds"]
-    empty = next(row for row in rows if row["name"] == "response_p95_seconds")
-    assert empty["value"] == "" and empty["reason"]
+    found = [row for row in rows if row["trial"] == "b01-server-load"]
+    assert [float(row["response_seconds"]) for row in found] == load["data"]["samples_seconds"]
+    assert [row["sample"] for row in found] == [str(number) for number in range(1, 11)]
+    assert {(row["arm"], row["block"], row["counted"], row["at_least_seconds"]) for row in found} == {
+        ("server", "1", "True", "")
+    }
 
 
-def test_the_prometheus_text_keeps_its_grammar(tmp_path: Path) -> None:
+def test_samples_of_a_long_load_are_its_percentiles_and_a_cut_off_request_is_at_least(evaluated: Make) -> None:
+    run = evaluated()
+    run["trials"] = [next(trial for trial in run["trials"] if trial["id"] == "b01-server-load")]
+    data = run["trials"][0]["data"]
+    data.update(samples_seconds=None, quantiles_seconds=[0.1, 0.2], censored={"n": 1, "at_least_seconds": 60.0})
+    rows = list(csv.DictReader(io.StringIO(samples_csv(run))))
+    assert [(row["percent_of_requests"], row["response_seconds"]) for row in rows] == [
+        ("0", "0.1"),
+        ("1", "0.2"),
+        ("", ""),
+    ]
+    assert rows[-1]["at_least_seconds"] == "60.0"
+
+
+def test_the_metrics_are_openmetrics_and_prometheus_text(tmp_path: Path) -> None:
     run = hostile_run(tmp_path)
-    lines = prometheus(run).splitlines()
-    sample = re.compile(r'[a-z0-9_]+\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*\} -?[0-9.e+-]+')
-    assert all(line.startswith("# ") or sample.fullmatch(line) for line in lines)
-    assert any(line.startswith("evenkeel_run_valid{") and line.endswith(" 0") for line in lines)
-    assert not any("docker_stats" in line for line in lines)
+    text = prometheus(run)
+    for parse in (openmetrics.text_string_to_metric_families, prometheus_text.text_string_to_metric_families):
+        families = {family.name: family for family in parse(text)}
+        assert {family.type for family in families.values()} == {"gauge"}
+        (valid,) = families["evenkeel_run_valid"].samples
+        assert (valid.value, valid.labels["profile"]) == (0, HOSTILE)
+        for metric in run["metrics"]:
+            medians = {arm: found["median"] for arm in ("server", "serverless") if (found := metric[arm]) is not None}
+            exported = families.get(f"evenkeel_{metric['name']}")
+            samples = {sample.labels["arm"]: sample.value for sample in exported.samples} if exported else {}
+            assert samples == {arm: median for arm, median in medians.items() if median is not None}
+    assert text.endswith("# EOF\n") and "docker_stats" not in text
 
 
 def test_ratios_are_exported_where_there_are_any(evaluated: Make) -> None:
     text = prometheus(evaluated(effects={"response_mean_seconds": 1.1}))
     assert re.search(r'^evenkeel_ratio_low\{.*metric="response_mean_seconds"\} 1\.0', text, re.M)
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+class Words(HTMLParser):
+    """The text of a page, a line an element that has any; scripts and styles have none."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.silent = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.silent = tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.silent = False
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and not self.silent:
+            self.lines.append(" ".join(data.split()))
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.txt"])
+def test_the_reports_of_one_run_are_word_for_word_these(evaluated: Make, name: str) -> None:
+    """EVENKEEL_GOLDEN=write pytest tests/unit/analysis/render -k word_for_word writes them anew; read the difference."""
+    run = evaluated(effects={"response_mean_seconds": 1.1, "ready_seconds": 0.8})
+    laid_out = document(run)
+    found = markdown(in_short(laid_out)) if name == "report.md" else "\n".join(Words(html(laid_out, run)).lines) + "\n"
+    if os.environ.get("EVENKEEL_GOLDEN") == "write":
+        GOLDEN.mkdir(exist_ok=True)
+        (GOLDEN / name).write_text(found, "utf-8")
+    assert found == (GOLDEN / name).read_text("utf-8")
