@@ -38,7 +38,8 @@ def break_even(run: Mapping[str, Any]) -> Chart | None:
         reading=(
             "Both axes are logarithmic: a server costs the same an hour whatever it answers, so that its price a "
             "request falls with the rate. The vertical line is where server and pay per use meet, the band its "
-            f"interval. Pay per use is the {found['pay_per_use']['label']}; functions on one's own machine have no price a request."
+            f"interval. Pay per use is the {found['pay_per_use']['label']}; functions on one's own machine have no "
+            "price a request."
         ),
         draw=lambda layout: _draw(curve, shown, found["break_even"] or {}, layout),
         table=Table(

@@ -41,3 +41,11 @@ def test_a_violation_says_where_and_what() -> None:
 def test_every_code_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "measurement.md").read_text("utf-8")
     assert [code for code in (*schema.Reason, *schema.Caution) if f"`{code}`" not in text] == []
+
+
+def test_the_schemas_are_published_with_the_documentation() -> None:
+    root = Path(__file__).resolve().parents[3]
+    sources = sorted((root / "analysis" / "schema").glob("*.schema.json"))
+    published = sorted((root / "docs" / "schema").glob("*.schema.json"))
+    assert len(sources) >= 3
+    assert [path.resolve() for path in published] == sources

@@ -367,7 +367,7 @@ class Words(HTMLParser):
 
 @pytest.mark.parametrize("name", ["report.md", "report.txt"])
 def test_the_reports_of_one_run_are_word_for_word_these(evaluated: Make, name: str) -> None:
-    """EVENKEEL_GOLDEN=write pytest tests/unit/analysis/render -k word_for_word writes them anew; read the difference."""
+    """EVENKEEL_GOLDEN=write pytest tests/unit/analysis/render -k word_for_word writes them anew: read the diff."""
     run = evaluated(effects={"response_mean_seconds": 1.1, "ready_seconds": 0.8})
     laid_out = document(run)
     found = markdown(in_short(laid_out)) if name == "report.md" else "\n".join(Words(html(laid_out, run)).lines) + "\n"
