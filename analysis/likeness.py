@@ -37,7 +37,7 @@ CONDITIONS = (
 )
 REQUESTS = "requests of a load"
 # Sections of run.json that say how it was made. What a run does not have differs from what another one has.
-SECTIONS = ("profile", "seed", "arms", "base_run", "provenance", "prices", "cost.prices")
+SECTIONS = ("profile", "seed", "arms", "base_run", "provenance", "cost.prices")
 
 
 @dataclass(frozen=True)
