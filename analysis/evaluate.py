@@ -149,6 +149,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         significance=stopped.significance if stopped else verdict.SIGNIFICANCE,
     )
     cpus = parity.granted_cpus([*own, *beside])
+    opened = open_loop.open_loop(run)
     metrics = _metrics(context, [*own, *beside])
     return {
         "schema_version": SCHEMA_VERSION,
@@ -171,7 +172,12 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "thresholds": _thresholds(run, metrics, valid=context.valid),
         **({"stopping": stopped.as_json()} if stopped else {}),
         "not_measured": [{"name": name, "reason": reason} for name, reason in _not_measured(run)],
-        "study": {**normalise.study(), "here": side_by_side.here(run, own, metrics, margin=context.margin, cpus=cpus)},
+        "study": {
+            **normalise.study(),
+            "here": side_by_side.here(
+                run, own, metrics, margin=context.margin, cpus=cpus, sweeps=opened["sweeps"] if opened else ()
+            ),
+        },
         "normalisation": normalise.normalisation(cpus.get(Arm.SERVER), cpus.get(Arm.SERVERLESS)),
         "machines": machines.machines(run),
         "cost": costing.costs(run, own, valid=not problems, status=status),
@@ -182,7 +188,7 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
             "hosts": {name: dict(facts) for name, facts in sorted(run.hosts.items())},
         },
         **_of_cluster(run),
-        **_of_open_loop(run),
+        **({"open_loop": opened} if opened else {}),
     }
 
 
@@ -535,12 +541,6 @@ def _of_cluster(run: RunFolder) -> dict[str, Any]:
     if not cold.on_cluster(run):
         return {}
     return {"resources": resources.resources(run), "cold_starts": cold.cold_starts(run).as_json()}
-
-
-def _of_open_loop(run: RunFolder) -> dict[str, Any]:
-    """Give what only a run with an open-loop part has."""
-    found = open_loop.open_loop(run)
-    return {} if found is None else {"open_loop": found}
 
 
 def _event_time(run: RunFolder, event: str, which: int) -> str | None:

@@ -17,12 +17,17 @@ from evenkeel.ab import summarise_latency
 from evenkeel.plan import open_loop_fraction
 
 from analysis import histogram
+from analysis import statistics as sampling
 from analysis.figures import ABSENT, lookup
 from analysis.run_store import PlannedTrial, RunFolder
 from analysis.schema import Arm, Kind
 
 MODULE = "open_loop_benchmark"
 ARTIFACT = "open_loop.csv"
+
+# The quantiles that are printed, each with its interval.
+QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+LEVEL = 0.95
 
 # Where a chart of the latency by percentile is drawn through.
 SPECTRUM_PERCENTS = (0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97.5, 98, 99, 99.5, 99.9, 100)
@@ -168,18 +173,20 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
             latency = figures["latency_seconds"]
         else:
             latency = summarise_latency([], None)
-        told.append({"id": trial.id, "valid": why is None, "reason": why, "latency_seconds": latency})
+        told.append(
+            {
+                "id": trial.id,
+                "valid": why is None,
+                "reason": why,
+                "latency_seconds": latency,
+                **_in_order(_timed(requests or ())),
+            }
+        )
     if not trials:
         reason = "the run has no trial at this rate"
     measured = loop.measure(pooled, seconds or 1.0, rate_rps or 0.0)
     counts = measured["requests"]
-    timed = [
-        request.latency_seconds
-        for request in pooled
-        if request.sent_seconds is not None
-        and request.latency_seconds is not None
-        and (request.outcome == loop.OK or request.outcome in loop.CENSORED)
-    ]
+    timed = _timed(pooled)
     valid = reason is None
     known = [float(value) for value in cores if isinstance(value, int | float)]
     return {
@@ -196,6 +203,7 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
         "censored": measured["censored"],
         "latency_seconds": measured["latency_seconds"],
         "at_least": measured["at_least"],
+        "intervals": _intervals(timed, measured["censored"]["at_least_seconds"]),
         "service_seconds": measured["service_seconds"],
         "lag_seconds": measured["lag_seconds"],
         "client_cpu_cores": statistics.fmean(known) if known else None,
@@ -203,6 +211,46 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
         "histogram": histogram.of_latencies(timed) if valid else None,
         "trials": told,
     }
+
+
+def _timed(requests: Iterable[loop.Request]) -> list[float]:
+    """Give the latencies, in the order in which the requests were due; censored ones are what they were at least."""
+    return [
+        request.latency_seconds
+        for request in requests
+        if request.sent_seconds is not None
+        and request.latency_seconds is not None
+        and (request.outcome == loop.OK or request.outcome in loop.CENSORED)
+    ]
+
+
+def _in_order(latencies: Sequence[float]) -> dict[str, Any]:
+    """Say whether neighbours in one load are alike, and how many requests at its begin are unlike the rest."""
+    alike, begin = sampling.autocorrelation(latencies), sampling.warm_up(latencies)
+    return {
+        "autocorrelation": None if alike is None else {"lag1": alike.lag1, "bound": alike.bound},
+        "warm_up": None
+        if begin is None
+        else {
+            "requests": begin.values,
+            "settled": begin.settled,
+            "median_before_seconds": begin.median_before,
+            "median_after_seconds": begin.median_after,
+        },
+    }
+
+
+def _intervals(latencies: Sequence[float], censored_from: float | None) -> dict[str, Any]:
+    """Give the order-statistic interval of each quantile; null where there are too few, or a bound is censored."""
+    ordered = sorted(latencies)
+    found: dict[str, Any] = {}
+    for name, fraction in QUANTILES.items():
+        interval = sampling.quantile_interval(ordered, fraction, LEVEL)
+        if interval is None or (censored_from is not None and interval.high >= censored_from):
+            found[name] = None
+        else:
+            found[name] = {"low": interval.low, "high": interval.high, "level": interval.level}
+    return found
 
 
 def _why_not_valid(trial: PlannedTrial, facts: object) -> str | None:

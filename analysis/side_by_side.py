@@ -57,7 +57,13 @@ class _Ground:
 
 
 def here(
-    run: RunFolder, records: Sequence[Record], metrics: Sequence[Metric], *, margin: float, cpus: Mapping[Arm, float]
+    run: RunFolder,
+    records: Sequence[Record],
+    metrics: Sequence[Metric],
+    *,
+    margin: float,
+    cpus: Mapping[Arm, float],
+    sweeps: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any] | None:
     """Give this run's side of the study's table as it stands in ``run.json``; None but for the profile ``paper``."""
     if run.plan["profile"]["name"] != PROFILE:
@@ -72,7 +78,7 @@ def here(
         "differs": _differs(run),
         "ground": _said(ground),
         "rows": rows,
-        "findings": _findings(rows, by_name),
+        "findings": _findings(rows, by_name, sweeps),
     }
 
 
@@ -208,19 +214,35 @@ def _evaluation_seconds(start: Mapping[str, Any], load: Mapping[str, Any]) -> fl
     return one * normalise.evaluations_waited(int(requests), int(concurrency))
 
 
-def _findings(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
+def _findings(
+    rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], sweeps: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     start, response = rows[0], rows[1]
     return [
         _finding("Start-up", "with its factor of 16, the serverless arm starts later", *_later(start)),
         _finding("Response", "with its factor of 16, the serverless arm answers later", *_later(response)),
         _finding("Idle resources", "the serverless arm uses less when idle, factor included", *_less(metrics)),
-        _finding(
-            "Scalability",
-            "the serverless arm scales better",
-            NOT_TESTED,
-            "no sweep of the rate was part of this run, and one load says nothing about growing ones",
-        ),
+        _finding("Scalability", "the serverless arm scales better", *_scales(sweeps)),
     ]
+
+
+def _scales(sweeps: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Say what the sweeps of the rate found; one an arm is one observation, which shows no difference by itself."""
+    if len({sweep["arm"] for sweep in sweeps}) < len(Arm):
+        return NOT_TESTED, "no sweep of the rate was part of this run, and one load says nothing about growing ones"
+    for sweep in sweeps:
+        if not sweep["valid"]:
+            return NOT_VALID, f"{sweep['arm']}: {sweep['reason']}"
+    held = "; ".join(f"the {sweep['arm']} arm {_held(sweep)}" for sweep in sweeps)
+    return CANNOT_TELL, f"one sweep an arm is one observation: {held}, of one replica each"
+
+
+def _held(sweep: Mapping[str, Any]) -> str:
+    if sweep["state"] == "found":
+        return f"held {sweep['knee_rps']:.3g} requests/s and not {sweep['upper_rps']:.3g}"
+    if sweep["state"] == "not_reached":
+        return f"held every rate up to {sweep['knee_rps']:.3g} requests/s"
+    return f"did not hold the first rate, {sweep['upper_rps']:.3g} requests/s"
 
 
 def _finding(name: str, study: str, state: str, reason: str) -> dict[str, Any]:

@@ -76,6 +76,11 @@ def interval(found: Mapping[str, Any] | None) -> str:
     return "-" if found is None else f"{found['low']:.3f} to {found['high']:.3f}"
 
 
+def interval_of(found: Mapping[str, Any] | None, unit: str) -> str:
+    """Print the bounds of an interval of a quantity."""
+    return "n too small" if found is None else f"{quantity(found['low'], unit)} to {quantity(found['high'], unit)}"
+
+
 def probability(value: float | None) -> str:
     """Print a p value."""
     return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -22,7 +22,8 @@ CONDITIONS = {
 
 def content(found: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Table, ...]]:
     """Give the paragraphs and tables of ``run.json``'s ``open_loop``."""
-    tables = [_rates(found), _sending(found)]
+    tables = [_rates(found), _intervals(found), _in_order(found), _sending(found)]
+    tables = [table for table in tables if table.rows]
     if found["sweeps"]:
         tables += [_knees(found), _steps(found)]
     missing = _not_valid(found)
@@ -50,7 +51,8 @@ def _paragraphs(found: Mapping[str, Any]) -> tuple[str, ...]:
         "concurrency at all times, so that at a low rate the open loop's latencies can be the shorter ones.",
         "A percentile needs 5 (median), 29, 59 and 299 requests. A request without an answer in "
         f"{found['timeout_seconds']:g} s counts as at least that (>=). A failure is not a latency and is counted "
-        "beside it.",
+        "beside it. An interval is of two order statistics and needs no distribution, but takes the requests as "
+        "independent: where neighbours are alike beyond chance, it is too narrow. Nothing is dropped as warm-up.",
     ]
     knees = [sentence for sweep in found["sweeps"] if (sentence := _knee_sentence(sweep)) is not None]
     return (*said, *([" ".join(knees)] if knees else []))
@@ -106,6 +108,55 @@ def _rates(found: Mapping[str, Any]) -> Table:
     )
 
 
+def _intervals(found: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (_load(rate), *(wording.interval_of(rate["intervals"][name], "s") for name in PERCENTILES))
+        for rate in found["rates"]
+        if rate["valid"]
+    )
+    return Table(
+        "95 % intervals of the open loop's percentiles",
+        ("Load", "Median", "p90", "p95", "p99"),
+        rows,
+        frozenset(range(1, 5)),
+    )
+
+
+def _in_order(found: Mapping[str, Any]) -> Table:
+    """Say of each load whether its requests are independent, and whether it warmed up."""
+    rows = tuple(
+        (_load(rate), trial["id"], _alike(trial["autocorrelation"]), _warm_up(trial["warm_up"]))
+        for rate in found["rates"]
+        for trial in rate["trials"]
+        if rate["valid"]
+    )
+    return Table("Each open-loop load in the order of its requests", ("Load", "Trial", "Neighbours", "Warm-up"), rows)
+
+
+def _load(rate: Mapping[str, Any]) -> str:
+    return f"{rate['arm'].capitalize()} at {percent(rate['fraction'])}"
+
+
+def _alike(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "n too small"
+    word = "alike beyond chance" if abs(found["lag1"]) > found["bound"] else "within chance"
+    return f"{word}: correlation {found['lag1']:+.2f}, by chance within {found['bound']:.2f}"
+
+
+def _warm_up(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "n too small"
+    if not found["settled"]:
+        return "it did not settle: the whole first half is unlike the second"
+    if not found["requests"]:
+        return "none seen"
+    return (
+        f"{found['requests']} requests: median {wording.quantity(found['median_before_seconds'], 's')} in them, "
+        f"{wording.quantity(found['median_after_seconds'], 's')} after"
+    )
+
+
 def _latency(latency: Mapping[str, Any], name: str, at_least: object = ()) -> str:
     value = latency[name]
     if value is None:
@@ -121,7 +172,7 @@ def _sending(found: Mapping[str, Any]) -> Table:
         counts, lag = rate["requests"], rate["lag_seconds"]
         rows.append(
             (
-                f"{rate['arm'].capitalize()} at {percent(rate['fraction'])}",
+                _load(rate),
                 f"{counts['sent']} of {counts['planned']}",
                 f"{wording.quantity(rate['achieved_rps'], '/s')} of {wording.quantity(rate['offered_rps'], '/s')}",
                 f"{wording.quantity(lag['p50'], 's')}, {wording.quantity(lag['p99'], 's')}",
@@ -186,11 +237,7 @@ def _step_word(step: Mapping[str, Any]) -> str:
 
 
 def _not_valid(found: Mapping[str, Any]) -> Table:
-    rows = [
-        (f"{rate['arm'].capitalize()} at {percent(rate['fraction'])}", "not valid", rate["reason"])
-        for rate in found["rates"]
-        if not rate["valid"]
-    ]
+    rows = [(_load(rate), "not valid", rate["reason"]) for rate in found["rates"] if not rate["valid"]]
     rows += [
         (f"{sweep['arm'].capitalize()}, sweep", "not valid", sweep["reason"])
         for sweep in found["sweeps"]

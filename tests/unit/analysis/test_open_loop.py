@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis import histogram, report
+from analysis import histogram, open_loop, report
 from analysis.evaluate import evaluate
 from analysis.render.document import document
 from analysis.render.markdown import markdown
@@ -127,6 +127,36 @@ def test_without_a_capacity_there_is_no_rate_and_it_is_said(folder: Path) -> Non
     assert not any(rate["valid"] for rate in found["rates"])
     assert all(rate["rate_rps"] is None for rate in found["rates"])
     assert "no capacity" in markdown(document(run))
+
+
+def test_each_load_says_whether_its_requests_are_independent_and_settled(folder: Path) -> None:
+    run = evaluated(folder)
+    rate = rate_of(run, "server", 0.8)
+    for trial in rate["trials"]:
+        assert abs(trial["autocorrelation"]["lag1"]) <= 1
+        assert trial["autocorrelation"]["bound"] > 0
+    assert rate["intervals"]["p50"]["low"] <= rate["latency_seconds"]["p50"] <= rate["intervals"]["p50"]["high"]
+    assert rate["intervals"]["p50"]["level"] >= 0.95
+    text = markdown(document(run))
+    assert "95 % intervals of the open loop's percentiles" in text
+    assert "by chance within" in text
+
+
+def test_a_rising_load_is_called_alike_and_a_slow_begin_a_warm_up() -> None:
+    rising = open_loop._in_order([0.01 + 0.0001 * number for number in range(200)])
+    assert rising["autocorrelation"]["lag1"] > 0.9 > rising["autocorrelation"]["bound"]
+    never = open_loop._in_order(
+        [1.0 - 0.002 * number for number in range(200)] + [0.01 + 0.001 * (n % 7) for n in range(200)]
+    )
+    assert never["warm_up"]["settled"] is False
+    slow = open_loop._in_order([1.0] * 20 + [0.01 + 0.001 * (number % 7) for number in range(380)])
+    assert slow["warm_up"] == {
+        "requests": 20,
+        "settled": True,
+        "median_before_seconds": 1.0,
+        "median_after_seconds": pytest.approx(0.013),
+    }
+    assert open_loop._in_order([0.01] * 9) == {"autocorrelation": None, "warm_up": None}
 
 
 def test_the_report_says_why_the_tails_differ(folder: Path) -> None:

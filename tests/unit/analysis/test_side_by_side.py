@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from analysis import verdict
+from analysis import side_by_side, verdict
 from analysis.evaluate import evaluate
 from analysis.normalise import evaluations_waited
 from analysis.render.document import document
@@ -206,6 +206,29 @@ def test_scalability_is_not_tested_without_a_sweep(tmp_path: Path) -> None:
     study = study_of(paper(tmp_path))
     assert finding(study, "Scalability")[0] == "not tested"
     assert study["here"]["differs"][0] == "dataset is digits here, and was cifar10 in the study"
+
+
+def sweep(arm: str, **found: Any) -> dict[str, Any]:
+    return {"arm": arm, "valid": True, "reason": None, "state": "found", "knee_rps": 40.0, "upper_rps": 45.0} | found
+
+
+@pytest.mark.parametrize(
+    ("serverless", "state", "said"),
+    [
+        ({}, "cannot tell", "the serverless arm held 40 requests/s and not 45"),
+        ({"state": "not_reached", "knee_rps": 90.0}, "cannot tell", "the serverless arm held every rate up to 90"),
+        ({"state": "below_first", "upper_rps": 8.0}, "cannot tell", "did not hold the first rate, 8 requests/s"),
+        ({"valid": False, "reason": "it lagged"}, "not valid", "serverless: it lagged"),
+    ],
+)
+def test_a_sweep_of_each_arm_is_what_scalability_rests_on(serverless: dict[str, Any], state: str, said: str) -> None:
+    found = side_by_side._scales([sweep("server"), sweep("serverless", **serverless)])
+    assert found[0] == state
+    assert said in found[1]
+
+
+def test_the_sweep_of_one_arm_tests_nothing() -> None:
+    assert side_by_side._scales([sweep("server"), sweep("server")])[0] == "not tested"
 
 
 def test_the_report_prints_the_studys_figures_and_ours_side_by_side(tmp_path: Path) -> None:
