@@ -131,11 +131,10 @@ def quantile_coverage(shape: Shape, fraction: float, requests: int, simulations:
 Ratios = Callable[[int, random.Random], list[float]]
 
 
-def recorded_ratios(trials: Sequence[Sequence[float]], effect: float = 1.0) -> Ratios:
+def recorded_ratios(trials: Sequence[Sequence[float]]) -> Ratios:
     """Draw the ratios of runs in which both arms are whole recorded trials of one arm.
 
-    A block is two trials that were neighbours in time, which of them is whose by the toolkit's own balanced order;
-    every request of serverless takes ``effect`` times as long as recorded.
+    A block is two trials that were neighbours in time, which of them is whose by the toolkit's own balanced order.
     """
     means = [plain.fmean(samples) for samples in trials]
 
@@ -144,7 +143,7 @@ def recorded_ratios(trials: Sequence[Sequence[float]], effect: float = 1.0) -> R
         for order in block_orders(list(ARMS), blocks, chance):
             first = chance.randrange(len(means) - 1)
             figures = dict(zip(order, means[first : first + 2], strict=True))
-            ratios.append(effect * figures["serverless"] / figures["server"])
+            ratios.append(figures["serverless"] / figures["server"])
         return ratios
 
     return draw
@@ -230,8 +229,7 @@ def figures(seed: int, small: bool) -> Iterator[Figure]:
             case = f"{shape.name}, p{fraction * 100:g} of {requests} requests"
             yield Figure("coverage, quantile of one run", case, coverage_runs, found, *covering)
     trials = recorded_trials()
-    slowed = {"recorded trials": recorded_ratios(trials, SLOWDOWN)}
-    slowed |= {shape.name: simulated_ratios(shape, SLOWDOWN) for shape in SHAPES}
+    slowed = {shape.name: simulated_ratios(shape, SLOWDOWN) for shape in SHAPES}
     for name, ratios in slowed.items():
         share, median = power(ratios, runs, chance)
         case = f"{name}, slower by 10 %, at the blocks asked for (median {median:g})"

@@ -18,6 +18,8 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations_with_replacement
 
 
@@ -39,13 +41,19 @@ def signed_rank_counts(doubled_ranks: Sequence[int]) -> list[int]:
     ``doubled_ranks`` are twice the (mid)ranks of the absolute differences, so that tied ranks stay integers. The
     answer's item w is the number of the ``2 ** n`` patterns whose positive ranks add up to w.
     """
+    return list(_counts(tuple(sorted(doubled_ranks))))
+
+
+@lru_cache(maxsize=256)
+def _counts(doubled_ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """Count; without ties the ranks of all samples of one size are the same, so that this is asked again and again."""
     counts = [1] + [0] * sum(doubled_ranks)
     reached = 0
     for rank in doubled_ranks:
         reached += rank
         for total in range(reached, rank - 1, -1):
             counts[total] += counts[total - rank]
-    return counts
+    return tuple(counts)
 
 
 def doubled_midranks(magnitudes: Sequence[float]) -> list[int]:
@@ -99,7 +107,8 @@ def signed_rank_interval(differences: Sequence[float], level: float) -> Interval
     count = len(differences)
     counts = signed_rank_counts(range(1, count + 1))
     patterns = 1 << count
-    allowed = (1 - level) / 2 * patterns
+    # A fraction, since 2 ** 1024 is no float.
+    allowed = Fraction((1 - level) / 2) * patterns
     below = 0
     rank = 0
     while below + counts[rank] <= allowed:

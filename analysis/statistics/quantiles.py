@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 from scipy import stats
 
@@ -46,15 +47,24 @@ def quantile_interval(ascending: Sequence[float], fraction: float, level: float)
     """
     if not 0 < fraction < 1 or not 0 < level < 1:
         raise ValueError(f"a quantile's interval needs a fraction and a level in (0, 1); got {fraction} and {level}")
-    count = len(ascending)
+    ranks = _ranks(len(ascending), fraction, (1 - level) / 2)
+    if ranks is None:
+        return None
+    low, high, attained = ranks
+    return Interval(ascending[low - 1], ascending[high - 1], attained)
+
+
+@cache
+def _ranks(count: int, fraction: float, tail: float) -> tuple[int, int, float] | None:
+    """Give the ranks of the two order statistics, from 1, and the level that they attain."""
+    if not count:
+        return None
     below = stats.binom(count, fraction)
-    tail = (1 - level) / 2
-    low = int(below.ppf(tail)) if count else 0
+    low = int(below.ppf(tail))
     # Two sums that are equal on paper may differ in their last digit.
-    if count and below.cdf(low) <= tail * (1 + 1e-12):
+    if below.cdf(low) <= tail * (1 + 1e-12):
         low += 1
-    high = int(below.ppf(1 - tail)) + 1 if count else 1
+    high = int(below.ppf(1 - tail)) + 1
     if low < 1 or high > count:
         return None
-    attained = float(below.cdf(high - 1) - below.cdf(low - 1))
-    return Interval(ascending[low - 1], ascending[high - 1], attained)
+    return low, high, float(below.cdf(high - 1) - below.cdf(low - 1))

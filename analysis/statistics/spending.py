@@ -9,6 +9,7 @@ blocks measured by then. Looks are declared before the run; how the data come ou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy import optimize, stats
@@ -43,6 +44,11 @@ def critical_p_values(looks: Sequence[int], significance: float = 0.05) -> list[
 
     Raises ValueError where the looks do not ascend or there is none.
     """
+    return list(_critical_p_values(tuple(looks), significance))
+
+
+@cache
+def _critical_p_values(looks: tuple[int, ...], significance: float) -> tuple[float, ...]:
     if not looks or any(later <= earlier for earlier, later in zip((0, *looks), looks, strict=False)):
         raise ValueError(f"looks must be ascending numbers of blocks above 0; got {list(looks)}")
     fractions = [look / looks[-1] for look in looks]
@@ -56,7 +62,7 @@ def critical_p_values(looks: Sequence[int], significance: float = 0.05) -> list[
         bound = inside.boundary(step, allowed, FAR * np.sqrt(now))
         critical.append(float(2 * stats.norm.sf(bound / np.sqrt(now))))
         inside = inside.after(bound, step)
-    return critical
+    return tuple(critical)
 
 
 class _Inside:
