@@ -224,7 +224,7 @@ def figures(seed: int, small: bool) -> Iterator[Figure]:
         for blocks in (10, 20):
             found = ratio_coverage(shape, blocks, coverage_runs, chance)
             yield Figure("coverage, ratio", f"{shape.name}, {blocks} blocks", coverage_runs, found, *covering)
-        for fraction, requests in ((0.5, 100), (0.95, 300)):
+        for fraction, requests in ((0.5, 100), (0.95, 400)):
             found = quantile_coverage(shape, fraction, requests, coverage_runs, chance)
             case = f"{shape.name}, p{fraction * 100:g} of {requests} requests"
             yield Figure("coverage, quantile of one run", case, coverage_runs, found, *covering)

@@ -44,16 +44,20 @@ def signed_rank_counts(doubled_ranks: Sequence[int]) -> list[int]:
     return list(_counts(tuple(sorted(doubled_ranks))))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def _counts(doubled_ranks: tuple[int, ...]) -> tuple[int, ...]:
-    """Count; without ties the ranks of all samples of one size are the same, so that this is asked again and again."""
-    counts = [1] + [0] * sum(doubled_ranks)
-    reached = 0
+    """Count; without ties the ranks of all samples of one size are the same, so that this is asked again and again.
+
+    The counts are the coefficients of the product of (1 + x^rank). They stand in one long integer, each in as many
+    bytes as 2 ** n needs, since shifting and adding one is some hundred times faster than a list of integers.
+    """
+    size = len(doubled_ranks) // 8 + 1
+    packed = 1
     for rank in doubled_ranks:
-        reached += rank
-        for total in range(reached, rank - 1, -1):
-            counts[total] += counts[total - rank]
-    return tuple(counts)
+        packed += packed << (8 * size * rank)
+    total = sum(doubled_ranks) + 1
+    stored = packed.to_bytes(size * total, "little")
+    return tuple(int.from_bytes(stored[size * item : size * (item + 1)], "little") for item in range(total))
 
 
 def doubled_midranks(magnitudes: Sequence[float]) -> list[int]:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from analysis import statistics, verdict
@@ -25,6 +25,9 @@ def test_the_half_width_is_that_of_the_logarithms_and_blind_to_the_sign(centre: 
 def one_by_one(blocks: int, interval: Interval, wished: float) -> int:
     spread = math.log(interval.high / interval.low) / 2 * math.sqrt(blocks)
     spread /= scipy.stats.t.ppf((1 + interval.level) / 2, blocks - 1)
+    spread *= math.sqrt((blocks - 1) / scipy.stats.chi2.ppf(0.2, blocks - 1))
+    if interval.high / interval.low <= (1 + wished) ** 2:
+        return blocks
     count = 2
     while scipy.stats.t.ppf(0.975, count - 1) * spread / math.sqrt(count) > math.log1p(wished):
         count += 1
@@ -33,21 +36,21 @@ def one_by_one(blocks: int, interval: Interval, wished: float) -> int:
 
 @given(st.integers(6, 20), st.floats(0.005, 0.15), st.floats(0.03, 0.2))
 def test_the_number_of_blocks_is_found_by_trying_all(blocks: int, width: float, wished: float) -> None:
+    assume(abs(width - wished) > 1e-6)  # rounding decides whether the two are equal
     interval = Interval(1 / (1 + width), 1 + width, 0.96)
     assert statistics.blocks_needed(blocks, interval, wished) == one_by_one(blocks, interval, wished)
 
 
-def test_that_many_blocks_give_about_the_wished_width() -> None:
-    chance = random.Random(11)
-    widths = []
-    for _ in range(60):
+def test_that_many_blocks_give_the_wished_width_in_about_8_of_10_runs() -> None:
+    chance, narrow = random.Random(11), 0
+    for _ in range(100):
         pilot = verdict.compare([math.exp(chance.gauss(0, 0.1)) for _ in range(10)])
         assert pilot.interval is not None
         needed = statistics.blocks_needed(10, pilot.interval, 0.05)
         full = verdict.compare([math.exp(chance.gauss(0, 0.1)) for _ in range(needed)])
         assert full.interval is not None
-        widths.append(statistics.relative_half_width(full.interval))
-    assert sum(widths) / len(widths) == pytest.approx(0.05, rel=0.12)
+        narrow += statistics.relative_half_width(full.interval) <= 0.05
+    assert narrow / 100 == pytest.approx(0.8, abs=0.13)
 
 
 def test_what_never_can_be_reached_is_bounded_and_nonsense_refused() -> None:
