@@ -196,7 +196,8 @@ def test_the_pairing_stands_in_both_reports(tmp_path: Path) -> None:
     folder = SyntheticRun(platforms=KIND, pairing="platform").write(tmp_path)
     run = evaluate(read_run(folder))
     text = markdown(document(run))
-    assert "Pairing by platform: the limits of the whole node" in text.splitlines()[6]
+    opening = text[: text.index("## ")]
+    assert "Pairing by platform: the limits of the whole node" in opening
     assert "| Equal ground | Pairing by platform:" in text
     change_plan(folder, lambda plan: plan["arms"]["serverless"].update(pairing="moon"))
     with pytest.raises(RunUnreadable, match="pairing"):
