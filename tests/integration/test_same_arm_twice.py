@@ -60,10 +60,13 @@ def serve_the_same(kit: Toolkit) -> None:
 
 
 def measured(kit: Toolkit, seed: int) -> dict[str, Any]:
-    """A valid run of both arms."""
+    """A valid run of both arms; on a machine whose other work takes CPUs from one arm alone there is none."""
     done = kit.play("benchmark", **RUN, run_seed=seed)
-    assert done.returncode == 0, done.stdout
     run = run_json(kit.results / last_line(done).split()[-1])
+    unequal = [reason["message"] for reason in run["invalid_reasons"] if reason["code"] == "parity_failed"]
+    if unequal and all("effective cores" in message for message in unequal):
+        pytest.skip(f"other work on this machine: {unequal[0]}")
+    assert done.returncode == 0, done.stdout
     assert (run["valid"], run["status"]) == (True, "complete")
     return run
 
