@@ -95,16 +95,16 @@ def look(rule: StopRule, blocks: int, ratios_until: RatiosUntil, margin: float, 
     n = len(ratios) if ratios else 0
     if compared is None or compared.interval is None:
         why = "a pair has no ratio" if ratios is None else f"{n} pairs have no interval at this level"
-        return Look(blocks, n, None, critical, None, False, f"Look after {blocks} blocks: {why}; the run goes on.")
+        return Look(blocks, n, None, critical, None, False, _message(rule, blocks, why, False))
     width = statistics.relative_half_width(compared.interval)
     if rule.half_width is not None:
         enough = width <= rule.half_width
         seen = f"half-width {percent(width, 1)}, wished {percent(rule.half_width, 1)}"
-        return Look(blocks, n, width, None, None, enough, _message(blocks, seen, enough))
+        return Look(blocks, n, width, None, None, enough, _message(rule, blocks, seen, enough))
     decided = verdict.decide(compared, compared.p, margin, *words, significance=critical or verdict.SIGNIFICANCE)
     enough = decided.verdict in CONCLUSIVE
     seen = f"{decided.verdict.value}, p {compared.p:.3g} at a critical p of {critical:.3g}"
-    return Look(blocks, n, width, critical, compared.p, enough, _message(blocks, seen, enough))
+    return Look(blocks, n, width, critical, compared.p, enough, _message(rule, blocks, seen, enough))
 
 
 def stopping(rule: StopRule, measured: int, ratios_until: RatiosUntil, margin: float, words: Words) -> Stopping:
@@ -165,8 +165,9 @@ def _critical_p(rule: StopRule, blocks: int) -> float | None:
     return dict(zip(rule.looks, statistics.critical_p_values(rule.looks, verdict.SIGNIFICANCE), strict=True))[blocks]
 
 
-def _message(blocks: int, seen: str, enough: bool) -> str:
-    return f"Look after {blocks} blocks: {seen}; {'that is enough' if enough else 'the run goes on'}."
+def _message(rule: StopRule, blocks: int, seen: str, enough: bool) -> str:
+    goes_on = "the run goes on" if blocks < rule.looks[-1] else "all blocks are measured"
+    return f"Look after {blocks} blocks: {seen}; {'that is enough' if enough else goes_on}."
 
 
 def _reason(rule: StopRule, looks: Sequence[Look], stopped_at: int | None, missing: int | None) -> str:

@@ -96,6 +96,8 @@ def test_a_budget_that_is_not_enough_says_what_is_missing() -> None:
     assert found.stopped_at is None and len(found.looks) == 2
     assert found.missing_blocks is not None and found.missing_blocks >= 10
     assert f"about {found.missing_blocks} more blocks are needed" in found.reason
+    assert found.looks[0].message.endswith("; the run goes on.")
+    assert found.looks[1].message.endswith("; all blocks are measured.")
 
 
 def test_a_verdict_stops_at_its_looks_critical_p() -> None:
