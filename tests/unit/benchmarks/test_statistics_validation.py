@@ -69,6 +69,10 @@ def test_looking_at_every_block_without_a_correction_would_be_caught() -> None:
     assert winners / 100 > 0.11
 
 
+def test_what_chance_may_name_is_28_of_400() -> None:
+    assert proof.chance_at_most(400) == 28 / 400
+
+
 def test_a_figure_that_misses_its_bounds_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
