@@ -46,6 +46,7 @@ def _rows(run: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
         else:
             quantiles = data.get("quantiles_seconds") or []
             yield from ((*about, None, percent, seconds, None) for percent, seconds in enumerate(quantiles))
-        censored = data.get("censored") or {"n": 0, "at_least_seconds": None}
-        for index in range(len(samples or ()) + 1, len(samples or ()) + 1 + censored["n"]):
+        # Where ab's own time-out fired, it is not known how many requests were cut off.
+        censored = data.get("censored") or {"n": None, "at_least_seconds": None}
+        for index in range(len(samples or ()) + 1, len(samples or ()) + 1 + (censored["n"] or 0)):
             yield (*about, index, None, None, censored["at_least_seconds"])

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from analysis import statistics
 from analysis.disturbances import STALL_FACTOR
 from analysis.verdict import compare
 from tests.integration.toolkit import ROOT, SHORT, Toolkit, free_port, last_line, run_json
@@ -378,6 +379,11 @@ def test_a_slower_arm_is_found_slower(toolkit: Toolkit) -> None:
     # By the figures of the pairs themselves, which an INVALID run shows too.
     found = compare([pair["serverless"]["value"] / pair["server"]["value"] for pair in primary["pairs"]])
     assert found.n == BLOCKS
+    assert found.interval is not None
+    if statistics.relative_half_width(found.interval) > SLOWDOWN:
+        # Other work on this machine moved the blocks by more than the slowdown: then it must not be called a gain.
+        assert primary["verdict"] in ("slower", "inconclusive", "not valid"), primary
+        return
     assert found.p is not None and found.p <= 0.05, primary["pairs"]
     assert found.ratio > 1 + run["profile"]["run"]["margin"]
     if run["valid"]:

@@ -60,14 +60,12 @@ def serve_the_same(kit: Toolkit) -> None:
 
 
 def measured(kit: Toolkit, seed: int) -> dict[str, Any]:
-    """A valid run of both arms; on a machine whose other work takes CPUs from one arm alone there is none."""
+    """A complete run of both arms, valid unless other work on the machine took CPUs from one arm alone."""
     done = kit.play("benchmark", **RUN, run_seed=seed)
     run = run_json(kit.results / last_line(done).split()[-1])
-    unequal = [reason["message"] for reason in run["invalid_reasons"] if reason["code"] == "parity_failed"]
-    if unequal and all("effective cores" in message for message in unequal):
-        pytest.skip(f"other work on this machine: {unequal[0]}")
-    assert done.returncode == 0, done.stdout
-    assert (run["valid"], run["status"]) == (True, "complete")
+    others = [reason for reason in run["invalid_reasons"] if "effective cores" not in reason["message"]]
+    assert (run["status"], others) == ("complete", []), done.stdout
+    assert done.returncode == (0 if run["valid"] else 2), done.stdout
     return run
 
 
@@ -89,6 +87,7 @@ def test_no_repeat_names_the_same_winner(toolkit: Toolkit) -> None:
     assert answers["server"]["model_sha256"] == answers["serverless"]["model_sha256"]
     look_is_kept(toolkit.results / first["run_id"], first)
     word = primary(first)["verdict"]
+    # A run that is not valid names no winner.
     if word in WINNERS:
         assert primary(measured(toolkit, 12))["verdict"] != word, primary(first)["reason"]
 
@@ -101,4 +100,5 @@ def look_is_kept(folder: Path, run: dict[str, Any]) -> None:
     blocks = 6 if seen["stop"] else BLOCKS
     assert primary(run)["n"] == blocks
     assert {trial["block"] for trial in run["trials"] if trial.get("not_needed")} == set(range(blocks + 1, BLOCKS + 1))
-    assert found["reason"] in " ".join((folder / "report.md").read_text().replace("\\", "").split())
+    if run["valid"]:
+        assert found["reason"] in " ".join((folder / "report.md").read_text().replace("\\", "").split())

@@ -321,6 +321,13 @@ def test_samples_of_a_long_load_are_its_percentiles_and_a_cut_off_request_is_at_
     assert rows[-1]["at_least_seconds"] == "60.0"
 
 
+def test_a_load_that_abs_own_time_out_ended_has_no_samples(evaluated: Make) -> None:
+    run = evaluated()
+    run["trials"] = [next(trial for trial in run["trials"] if trial["id"] == "b01-server-load")]
+    run["trials"][0]["data"].update(samples_seconds=None, censored={"n": None, "at_least_seconds": 3.0})
+    assert list(csv.DictReader(io.StringIO(samples_csv(run)))) == []
+
+
 def test_the_metrics_are_openmetrics_and_prometheus_text(tmp_path: Path) -> None:
     run = hostile_run(tmp_path)
     text = prometheus(run)
