@@ -161,7 +161,7 @@ def run_load(
     deadline_seconds = surroundings.deadline_seconds or ab.default_deadline_seconds(load)
     csv_path = os.path.join(surroundings.work_dir, "ab.csv")
     argv = ab.build_argv(load, surroundings.ab_path, csv_path, _body_file(probing, surroundings.work_dir))
-    _wait_for_watchers(surroundings)
+    wait_for_watchers(surroundings.ready_files, surroundings.ready_deadline_seconds)
     measured = ab.nothing_measured(load.requests)
     lengths = ab.KnownLengths()
     run = after = None
@@ -276,11 +276,12 @@ def _body_file(probing: Probing, work_dir: str) -> str | None:
     return path
 
 
-def _wait_for_watchers(surroundings: Surroundings) -> None:
-    missing = wait_for_files(surroundings.ready_files, Deadline(surroundings.ready_deadline_seconds))
+def wait_for_watchers(ready_files: Sequence[str], deadline_seconds: float) -> None:
+    """Wait until each watcher of a load has made its file. Raises LoadFailed where one has not by the deadline."""
+    missing = wait_for_files(ready_files, Deadline(deadline_seconds))
     if missing:
         raise LoadFailed(
-            f"waited {surroundings.ready_deadline_seconds:g} s for {', '.join(missing)}: the watcher that makes it"
+            f"waited {deadline_seconds:g} s for {', '.join(missing)}: the watcher that makes it"
             " did not get ready, and no load was sent",
             "wait for ready_file",
             "look at the watcher's own result (async_status)",
@@ -327,15 +328,25 @@ def _text_of(path: str) -> str | None:
         return None
 
 
-def _changes(load: ab.Load, before: Probe, after: Probe) -> list[str]:
-    """What must not change between the two probes of one load."""
+def instance_changes(before: Probe, after: Probe) -> list[str]:
+    """Say where another instance answered after a load than before it; nothing where either gave no good answer."""
     if before.good_body() is None or after.good_body() is None:
         return []
     instances = [
         probe.answer.get("instance_id") if isinstance(probe.answer, dict) else None for probe in (before, after)
     ]
-    if instances[0] != instances[1]:
-        return [f"instance_changed: instance {instances[0]} answered before the load and {instances[1]} after it"]
+    if instances[0] == instances[1]:
+        return []
+    return [f"instance_changed: instance {instances[0]} answered before the load and {instances[1]} after it"]
+
+
+def _changes(load: ab.Load, before: Probe, after: Probe) -> list[str]:
+    """What must not change between the two probes of one load."""
+    if before.good_body() is None or after.good_body() is None:
+        return []
+    replaced = instance_changes(before, after)
+    if replaced:
+        return replaced
     if not load.variable_length and before.body != after.body:
         return ["answer_changed: the answers before and after the load differ; set variable_length to true if they may"]
     return []

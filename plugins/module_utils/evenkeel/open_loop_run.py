@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import open_loop, open_loop_client, open_loop_knee
-from .ab_load import LoadFailed, Probe, Probing, send_probe
-from .clock import Deadline, host_boot_id
+from .ab_load import LoadFailed, Probe, Probing, instance_changes, send_probe, wait_for_watchers
+from .clock import host_boot_id
 from .expectation import mismatches, parse_answer
-from .files import sha256_of, wait_for_files, write_atomically
+from .files import sha256_of, write_atomically
 from .open_loop import Request
 
 # Lists of more values than this are in the artifact alone (design 4.2).
@@ -78,7 +78,7 @@ def run(plan: Plan, surroundings: Surroundings, sweep: open_loop_knee.Sweep | No
     used_cpus = _pin(plan.cpus)
     before = send_probe(plan.probing)
     reasons = [] if before.problem is None else [f"{before.problem} (before the load)"]
-    _wait_for_watchers(surroundings)
+    wait_for_watchers(surroundings.ready_files, surroundings.ready_deadline_seconds)
     loads: list[_Load] = []
     after = searched = None
     if not before.nobody_there:
@@ -88,7 +88,7 @@ def run(plan: Plan, surroundings: Surroundings, sweep: open_loop_knee.Sweep | No
             loads, searched = _search(plan, sweep, before)
         after = send_probe(plan.probing)
         reasons += [] if after.problem is None else [f"{after.problem} (after the load)"]
-        reasons += _changes(before, after)
+        reasons += instance_changes(before, after)
     if sweep is None:
         reasons += loads[0].reasons if loads else []
     else:
@@ -232,26 +232,6 @@ def _pin(cpus: Sequence[int]) -> list[int]:
                 f"name CPUs of this host: {sorted(os.sched_getaffinity(0))}",
             ) from error
     return sorted(os.sched_getaffinity(0))
-
-
-def _wait_for_watchers(surroundings: Surroundings) -> None:
-    missing = wait_for_files(surroundings.ready_files, Deadline(surroundings.ready_deadline_seconds))
-    if missing:
-        raise LoadFailed(
-            f"waited {surroundings.ready_deadline_seconds:g} s for {', '.join(missing)}: the watcher that makes it"
-            " did not get ready, and no load was sent",
-            "wait for ready_file",
-            "look at the watcher's own result (async_status)",
-        )
-
-
-def _changes(before: Probe, after: Probe) -> list[str]:
-    instances = [
-        probe.answer.get("instance_id") if isinstance(probe.answer, dict) else None for probe in (before, after)
-    ]
-    if before.good_body() is None or after.good_body() is None or instances[0] == instances[1]:
-        return []
-    return [f"instance_changed: instance {instances[0]} answered before the load and {instances[1]} after it"]
 
 
 def _whole_window(loads: Sequence[_Load]) -> dict[str, Any] | None:
