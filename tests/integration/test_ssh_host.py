@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,8 @@ class Deployment:
         return subprocess.run(
             argv,
             cwd=self.project,
+            # make gives its own, in which a changed project's roles would be this project's.
+            env=os.environ | {"ANSIBLE_CONFIG": str(self.project / "ansible.cfg")},
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
