@@ -17,6 +17,7 @@ Run = Mapping[str, Any]
 
 NOT_MEASURED = "not measured"
 LONGEST_CHECK = 120
+LEAST_IN_CORES = 0.01
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -30,6 +31,8 @@ def quantity(value: float | None, unit: str) -> str:
             if abs(value) >= factor:
                 return f"{_significant(value / factor)} {name}"
         return f"{value:.0f} bytes"
+    if unit == "cores" and 0 < abs(value) < LEAST_IN_CORES:
+        return f"{_significant(value * 1000)} millicores"
     return f"{_significant(value)} {unit}"
 
 

@@ -23,8 +23,10 @@ from analysis import wording
         (310 * 2**20, "bytes", "310 MiB"),
         (1.5 * 2**30, "bytes", "1.50 GiB"),
         (512.0, "bytes", "512 bytes"),
-        (0.00404, "cores", "0.00404 cores"),
-        (7.99e-5, "cores", "0.0000799 cores"),
+        (0.00404, "cores", "4.04 millicores"),
+        (7.99e-5, "cores", "0.0799 millicores"),
+        (0.01, "cores", "0.01 cores"),
+        (0.0, "cores", "0 cores"),
         (0.5, "cores", "0.5 cores"),
         (14.34, "requests/s", "14.3 requests/s"),
     ],
@@ -35,8 +37,8 @@ def test_a_quantity_has_its_unit_and_three_digits(value: float | None, unit: str
 
 def test_below_the_resolution_is_printed_as_less_than() -> None:
     found = {"n": 2, "median": None, "min": None, "max": None, "less_than": 0.004, "values": []}
-    assert wording.summary(found, "cores") == "< 0.004 cores"
-    assert wording.figure({"value": None, "less_than": 0.004, "reason": None}, "cores") == "< 0.004 cores"
+    assert wording.summary(found, "cores") == "< 4.00 millicores"
+    assert wording.figure({"value": None, "less_than": 0.004, "reason": None}, "cores") == "< 4.00 millicores"
 
 
 def test_what_is_absent_is_not_measured() -> None:
