@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import parity, wording
 
 
 def prometheus(run: Mapping[str, Any]) -> str:
-    """Print the run's validity, every arm's medians and every ratio. What was not measured has no line."""
+    """Print the run's validity, every arm's medians, every ratio and rule. What was not measured has no line."""
     return "".join(f"{line}\n" for line in [*_lines(run), "# EOF"])
 
 
@@ -47,9 +47,11 @@ def _lines(run: Mapping[str, Any]) -> Iterator[str]:
             if metric["interval"] is not None
         ]
         yield from _family(f"evenkeel_ratio_{bound}", f"{bound} bound of the ratio's interval", bounds)
+    judged = [({**about, "rule": found["rule"]}, int(found["met"])) for found in run["thresholds"]]
+    yield from _family("evenkeel_threshold_met", "1 where the run's figure meets the profile's rule, else 0", judged)
 
 
-def _family(name: str, meaning: str, samples: list[tuple[dict[str, str], float]]) -> Iterator[str]:
+def _family(name: str, meaning: str, samples: Sequence[tuple[dict[str, str], float]]) -> Iterator[str]:
     if not samples:
         return
     yield f"# HELP {name} {_escaped(meaning)}"

@@ -349,6 +349,17 @@ def test_ratios_are_exported_where_there_are_any(evaluated: Make) -> None:
     assert re.search(r'^evenkeel_ratio_low\{.*metric="response_mean_seconds"\} 1\.0', text, re.M)
 
 
+def test_what_a_profile_asks_of_its_figures_is_exported(evaluated: Make) -> None:
+    run = evaluated()
+    run["thresholds"] = [
+        {"rule": "response_mean_seconds.ratio.high <= 1.1", "measured": 1.0, "met": True, "reason": ""},
+        {"rule": "ready_seconds.server <= 0.1", "measured": None, "met": False, "reason": "not measured"},
+    ]
+    families = {family.name: family for family in openmetrics.text_string_to_metric_families(prometheus(run))}
+    met = {sample.labels["rule"]: sample.value for sample in families["evenkeel_threshold_met"].samples}
+    assert met == {"response_mean_seconds.ratio.high <= 1.1": 1, "ready_seconds.server <= 0.1": 0}
+
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
