@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.integration.toolkit import PLAYBOOK_SECONDS, ROOT, last_line, run_json
+from tests.integration.toolkit import ROOT, last_line, run_json, run_playbook
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_plan
 
 A, B = "20261124T220001Z-0000a1", "20261124T220002Z-0000a2"
@@ -26,18 +24,7 @@ OLD = "20261128T080000Z-1f00d1"
 
 def play(playbook: str | Path, folder: Path = ROOT, /, **variables: Any) -> subprocess.CompletedProcess[str]:
     """Run a playbook in ``folder`` with these variables."""
-    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
-    return subprocess.run(
-        [ansible, str(ROOT / playbook), "-e", json.dumps(variables)],
-        cwd=folder,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PWD": str(folder)},
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PLAYBOOK_SECONDS,
-    )
+    return run_playbook(str(ROOT / playbook), "-e", json.dumps(variables), cwd=folder)
 
 
 def flat(done: subprocess.CompletedProcess[str]) -> str:

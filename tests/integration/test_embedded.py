@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.integration.toolkit import ROOT, SHORT, Toolkit, last_line, run_json
+from tests.integration.toolkit import ANSIBLE_PLAYBOOK, ROOT, SHORT, Toolkit, last_line, run_json
 
 pytestmark = pytest.mark.alone
 
@@ -132,7 +132,7 @@ def test_one_arm_alone_is_measured_and_compared_with_nothing(toolkit: Toolkit) -
 
 def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) -> None:
     process = subprocess.Popen(
-        toolkit.command("benchmark", **SHORT),
+        [ANSIBLE_PLAYBOOK, *toolkit.arguments("benchmark", **SHORT)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

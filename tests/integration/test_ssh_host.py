@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,9 +25,8 @@ import yaml
 from tests.integration import standin_images
 from tests.integration.debian_machine import differences
 from tests.integration.ssh_machine import PACKAGES, SshMachine, ssh_machine
-from tests.integration.toolkit import ROOT, SHORT, Toolkit, free_port, last_line, run_json
+from tests.integration.toolkit import ROOT, SHORT, Toolkit, free_port, last_line, run_json, run_playbook
 
-PLAYBOOK_SECONDS = 900
 PORT = 8080
 GRANTED_BYTES = 4 << 30
 UNIT = "evenkeel-server"
@@ -79,20 +76,8 @@ class Deployment:
         server = {name: variables.pop(name) for name in [*variables] if name.startswith("ansible_")}
         chosen = {"results_dir": str(self.folder / "results"), "platform_docker_name": self.container}
         chosen |= standin_images.variables() | variables
-        argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory(**server))]
-        argv += [f"{playbook}.yml", "--limit", limit, "-e", json.dumps(chosen), *options]
-        return subprocess.run(
-            argv,
-            cwd=self.project,
-            # make gives its own, in which a changed project's roles would be this project's.
-            env=os.environ | {"ANSIBLE_CONFIG": str(self.project / "ansible.cfg")},
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PLAYBOOK_SECONDS,
-        )
+        arguments = ["-i", str(self.inventory(**server)), f"{playbook}.yml", "--limit", limit, "-e", json.dumps(chosen)]
+        return run_playbook(*arguments, *options, cwd=self.project, project=self.project)
 
     @property
     def container(self) -> str:

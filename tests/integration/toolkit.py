@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOK_SECONDS = 900
+ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 # One short block without training: the model is the one that the deployment trained.
 SHORT: dict[str, Any] = {
     "trained_starts": 0,
@@ -37,6 +40,26 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def run_playbook(
+    *arguments: str, cwd: Path = ROOT, project: Path = ROOT, environment: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
+    """ansible-playbook with a project's own settings; stderr is in its stdout, as on a terminal.
+
+    make names this project's settings in the environment, in which another project's roles would be this one's.
+    """
+    return subprocess.run(
+        [ANSIBLE_PLAYBOOK, *arguments],
+        cwd=cwd,
+        env={**environment, "ANSIBLE_CONFIG": str(project / "ansible.cfg"), "PWD": str(cwd)},
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PLAYBOOK_SECONDS,
+    )
 
 
 @dataclass
@@ -70,23 +93,13 @@ class Toolkit:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def command(self, playbook: str, *options: str, **variables: Any) -> list[str]:
+    def arguments(self, playbook: str, *options: str, **variables: Any) -> list[str]:
         here = {"evenkeel_state_dir": str(self.state), "results_dir": str(self.results)}
-        ansible = str(Path(sys.executable).with_name("ansible-playbook"))
         chosen = json.dumps(here | self.variables | variables)
-        return [ansible, "-i", str(self.inventory), f"{playbook}.yml", "-e", chosen, *options]
+        return ["-i", str(self.inventory), f"{playbook}.yml", "-e", chosen, *options]
 
     def play(self, playbook: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(playbook, *options, **variables),
-            cwd=ROOT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PLAYBOOK_SECONDS,
-        )
+        return run_playbook(*self.arguments(playbook, *options, **variables))
 
     def ask(self, arm: str, path: str = "/") -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[arm]}{path}", timeout=60) as answer:

@@ -20,11 +20,10 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.integration.toolkit import ANSIBLE_PLAYBOOK, PLAYBOOK_SECONDS, ROOT, run_playbook
 from tests.standins.ec2_api import QUOTA, UNAUTHORISED, StandinEc2, console, refusal
 
-ROOT = Path(__file__).resolve().parents[4]
 NAME = "evenkeel-tests-server-ec2"
-PLAYBOOK_SECONDS = 300
 
 
 def host_key(folder: Path, name: str) -> str:
@@ -94,7 +93,7 @@ class Cloud:
         (rules,) = [group["IpPermissions"] for group in groups if group["GroupName"] == NAME]
         return list(rules)
 
-    def command(self, playbook: str, *options: str, **variables: Any) -> list[str]:
+    def arguments(self, playbook: str, *options: str, **variables: Any) -> list[str]:
         given = {
             "ec2_admin_cidr": "203.0.113.7/32",
             "ec2_host_key_deadline_seconds": 1,
@@ -104,9 +103,8 @@ class Cloud:
             "ansible_port": 9,
         }
         tags = ["--tags", "host"] if playbook == "site" else []
-        ansible = str(Path(sys.executable).with_name("ansible-playbook"))
         chosen = json.dumps({**given, **variables})
-        return [ansible, "-i", "inventory/aws", f"{playbook}.yml", "--limit", "server", *tags, "-e", chosen, *options]
+        return ["-i", "inventory/aws", f"{playbook}.yml", "--limit", "server", *tags, "-e", chosen, *options]
 
     def environment(self, **changed: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -114,17 +112,8 @@ class Cloud:
         return inherited | own | self.aws.environment() | changed
 
     def play(self, playbook: str, *options: str, environment: dict[str, str] | None = None, **variables: Any) -> Played:
-        done = subprocess.run(
-            self.command(playbook, *options, **variables),
-            cwd=ROOT,
-            env=self.environment(**(environment or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PLAYBOOK_SECONDS,
-            check=False,
-        )
+        arguments = self.arguments(playbook, *options, **variables)
+        done = run_playbook(*arguments, environment=self.environment(**(environment or {})))
         # YAML, in which results are printed, doubles an apostrophe.
         text = " ".join(done.stdout.split()).replace("''", "'")
         counted = re.search(r"changed=(\d+)", text)
@@ -361,7 +350,7 @@ def test_what_is_ours_is_told_from_what_is_not(cloud: Cloud) -> None:
 @pytest.mark.parametrize("last", ["ImportKeyPair", "RunInstances"])
 def test_what_was_interrupted_goes_on_or_goes_away(cloud: Cloud, last: str) -> None:
     process = subprocess.Popen(
-        cloud.command("site"),
+        [ANSIBLE_PLAYBOOK, *cloud.arguments("site")],
         cwd=ROOT,
         env=cloud.environment(),
         stdin=subprocess.DEVNULL,
