@@ -65,12 +65,14 @@ class Watched:
 def watched(facts: Mapping[str, Any]) -> Watched | None:
     """Read what a trial's watcher recorded of the service: its pods, else its one container, else its processes.
 
+    Of processes it is their control group's where they have one of their own, as a systemd unit has.
+
     None where none ran.
     """
     if _on_cluster(facts):
         return group(facts, FUNCTION)
     container = _container(facts)
-    name, found = ("htop", lookup(facts, "htop")) if container is None else ("docker_stats", container)
+    name, found = ("htop", _processes(facts)) if container is None else ("docker_stats", container)
     return _watched(found, lookup(facts, name, "host_boot_id"))
 
 
@@ -270,6 +272,16 @@ def _container(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Give the record of the service's container; more than one container is no single service."""
     containers = lookup(facts, "docker_stats", "containers")
     return containers[0] if isinstance(containers, list) and len(containers) == 1 else None
+
+
+def _processes(facts: Mapping[str, Any]) -> object:
+    """Give the record of the service's processes: by their control group where they have one of their own.
+
+    It counts as a container's does, which sums over processes do not: the two are different kinds.
+    """
+    found: object = lookup(facts, "htop")
+    own = lookup(found, "group")
+    return {**found, **own} if isinstance(found, Mapping) and isinstance(own, Mapping) else found
 
 
 def _spacing(samples: Sequence[Sequence[float]]) -> float:

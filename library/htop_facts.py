@@ -213,6 +213,14 @@ ansible_facts:
             throttled_seconds: 0.0
             elapsed_periods: 0
             cpu_quota_cores: null
+        group:
+          description:
+            - What the unit's control group counted, where O(unit) alone names the processes and the group can be seen
+              from here; else null. C(counters) and C(memory) are those of M(docker_stats_facts) for a container,
+              so that a unit can be set beside one.
+          type: dict
+          returned: always
+          sample: null
         client:
           description: CPU seconds this watcher itself used, htop included.
           type: dict
@@ -240,7 +248,7 @@ argv:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.evenkeel import async_job, htop_recording, procfs, watch
+from ansible.module_utils.evenkeel import async_job, cgroup, htop_recording, procfs, watch
 
 # How long a recording may take to end, where the task does not say.
 COLLECT_SECONDS = 60
@@ -256,6 +264,14 @@ def argument_spec():
         "htop_path": {"type": "str", "default": "htop"},
         "recording": {"type": "dict"},
     }
+
+
+def group_of(options, pid):
+    """The control group that has the watched processes alone, which a unit named by itself has; else None."""
+    unit = options["unit"]
+    if unit is None or options["pids"] or options["pid_file"] is not None:
+        return None
+    return cgroup.Group(unit if "." in unit else unit + ".service", pid)
 
 
 def main():
@@ -281,7 +297,8 @@ def main():
         planned = htop_recording.plan(options["htop_path"], procfs.process_tree(resolve()), interval)
         for warning in planned["warnings"]:
             module.warn(warning)
-        recording = htop_recording.record(planned["argv"], resolve, watch.Watch(options), interval, module.tmpdir)
+        service = htop_recording.Service(resolve, group_of(options, min(resolve())))
+        recording = htop_recording.record(planned["argv"], service, watch.Watch(options), interval, module.tmpdir)
     except (watch.WatchError, procfs.ProcessNotFound, ValueError, OSError) as error:
         module.fail_json(
             msg=str(error),

@@ -253,9 +253,13 @@ ansible_facts:
           description: The CPUs on which the generator could run.
           type: list
           elements: int
-        nice:
+        policy:
           description:
-            - The priority of the generator, from -20 (first) to 19. It asks for -20, which the superuser alone gets.
+            - How the kernel scheduled the generator, C(fifo) before all processes that are not, or C(other).
+            - It asks for C(fifo), which the superuser alone gets.
+          type: str
+        nice:
+          description: The generator's priority where the policy is C(other), from -20 (first) to 19. It asks for -20.
           type: int
         first_request_seconds:
           description: The time of the single request before the load. Null where its answer was not good.

@@ -412,6 +412,10 @@ def test_both_arms_on_one_machine(deployed: Deployment) -> None:
     assert checks["CPU quota, cores"] == (2.0, 2.0)
     assert checks["memory limit, bytes"] == (GRANTED_BYTES, GRANTED_BYTES)
     assert "VALID" in last_line(measured)
+    # A unit and a container are counted by the same counters, so that each can be set beside the other.
+    metrics = {metric["name"]: metric for metric in run["metrics"]}
+    for name in ("busy_cpu_seconds_per_request", "busy_memory_bytes"):
+        assert metrics[name]["ratio"] is not None, metrics[name]
 
 
 def test_a_reset_leaves_the_machine_as_it_was(deployed: Deployment, before: dict[str, list[str]]) -> None:

@@ -271,26 +271,26 @@ def working_set_bytes(path: str) -> int | None:
     return max(0, usage - inside.get("total_inactive_file", inside.get("inactive_file", 0)))
 
 
-def _group_of(path: str, container_id: str) -> str:
-    """The container's own group: its first process may be in one below, as systemd's is in a KinD node."""
-    above, _, below = path.partition(container_id)
-    return above + container_id + below.partition("/")[0]
+def _group_of(path: str, name: str) -> str:
+    """The named group itself: its first process may be in one below, as systemd's is in a KinD node."""
+    above, _, below = path.partition(name)
+    return above + name + below.partition("/")[0]
 
 
-class Container:
-    """A container's own counters on this host, or none where its groups cannot be seen from here.
+class Group:
+    """The counters of the group whose path has a name in it, a container's id or a unit's; none where it is not seen.
 
     ``pid`` is one of its processes, ``version`` the control group version of its CPU counter, or None.
     """
 
-    def __init__(self, container_id: str, pid: int) -> None:
+    def __init__(self, name: str, pid: int) -> None:
         self._pid = pid
         try:
             paths = paths_of(pid)
         except ProcessNotFound:
             paths = {}
-        # In another process namespace the same number is somebody else: the path must name the container.
-        own = {name: _group_of(path, container_id) for name, path in paths.items() if container_id in path}
+        # In another process namespace the same number is somebody else: the path must have the name.
+        own = {controller: _group_of(path, name) for controller, path in paths.items() if name in path}
         # Where both versions are mounted, the unified one has no controllers: then these are in version 1's.
         self._usage_path = own.get("cpuacct") or own.get(UNIFIED)
         self._cpu_path = own.get("cpu") or own.get(UNIFIED)

@@ -107,7 +107,7 @@ class _Container:
         self.id: str = inspected["Id"]
         self.name: str = inspected["Name"].lstrip("/")
         self._life = (inspected["State"]["Pid"], inspected["State"].get("StartedAt"))
-        self._cgroup = cgroup.Container(self.id, inspected["State"]["Pid"])
+        self._cgroup = cgroup.Group(self.id, inspected["State"]["Pid"])
         self._arrived: queue.SimpleQueue[tuple[float, dict[str, Any] | EngineError | None]] = queue.SimpleQueue()
         self._kept: tuple[float, dict[str, Any]] | None = None
         self._samples: list[dict[str, Any]] = []

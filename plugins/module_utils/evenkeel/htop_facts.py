@@ -160,6 +160,7 @@ def facts(recording: Mapping[str, Any], screens: Sequence[Sequence[str]]) -> dic
         "proc_check": _proc_check(summary, processes, proc),
         "counters": recording["counters"],
         "memory": recording["memory"],
+        "group": recording.get("group"),
         "restarted": recording["restarted"],
         "ended_pids": recording["ended_pids"],
         "cgroup": recording.get("cgroup"),

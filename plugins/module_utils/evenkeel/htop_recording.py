@@ -26,6 +26,7 @@ import termios
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from . import cgroup, procfs
@@ -243,14 +244,26 @@ def _private_home(temporary_dir: str | None) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Service:
+    """What is watched: ``resolve`` names its root processes, again after each restart.
+
+    ``group`` is the control group that has these processes and no others: what it counts is recorded beside theirs.
+    """
+
+    resolve: Callable[[], list[int]]
+    group: cgroup.Group | None = None
+
+
 class Recorder:
     """The state of one recording: screen bytes cut into frames, counters between them, memory at each."""
 
-    def __init__(self, counter: procfs.CpuCounter, resolve: Callable[[], list[int]], silence_seconds: float) -> None:
+    def __init__(self, counter: procfs.CpuCounter, service: Service, silence_seconds: float) -> None:
         self._counter = counter
-        self._resolve = resolve
+        self._resolve = service.resolve
         self._silence = silence_seconds
-        self._roots = set(resolve())
+        self._group = service.group
+        self._roots = set(service.resolve())
         self._first_pids = set(counter.pids)
         self._burst: list[bytes] = []
         self._burst_ends = 0.0
@@ -258,6 +271,8 @@ class Recorder:
         self.screens: list[bytes] = []
         self.cpu_samples: list[list[float]] = []
         self.memory_samples: list[list[float]] = []
+        self.group_cpu_samples: list[list[float]] = []
+        self.group_memory_samples: list[list[float]] = []
         self.restarted = False
         self.sample_cpu()
 
@@ -266,6 +281,10 @@ class Recorder:
         now, seconds = self._counter.read()
         if not self.cpu_samples or now > self.cpu_samples[-1][0]:
             self.cpu_samples.append([now, seconds])
+        if self._group is not None:
+            now, used = monotonic(), self._group.usage_seconds()
+            if used is not None:
+                self.group_cpu_samples.append([now, used])
 
     def receive(self, data: bytes) -> None:
         """Take bytes in. The first of a frame is the moment nearest to htop's own reading of /proc: stamp it."""
@@ -313,6 +332,9 @@ class Recorder:
         proportional = [entry["pss_bytes"] for entry in processes]
         if proportional and None not in proportional:
             self.memory_samples.append([now, sum(proportional)])
+        used = None if self._group is None else self._group.working_set_bytes()
+        if used is not None:
+            self.group_memory_samples.append([now, used])
 
     def _follow_restart(self) -> None:
         """A root that ended, and the one a pid file or unit names in its place."""
@@ -326,6 +348,16 @@ class Recorder:
         self._counter.add_roots(roots - self._roots)
         self._roots = roots
 
+    def of_group(self) -> dict[str, Any] | None:
+        """What the control group counted, in the form of a container's; None where it could not be seen."""
+        resolution = None if self._group is None else self._group.resolution_seconds()
+        if resolution is None:
+            return None
+        return {
+            "counters": {"source": "cgroup", "resolution_seconds": resolution, "samples": self.group_cpu_samples},
+            "memory": {"kind": "working_set", "samples": self.group_memory_samples},
+        }
+
     def ended_pids(self) -> list[int]:
         """Of the processes watched from the beginning, those that have ended."""
         return sorted(pid for pid in self._first_pids if procfs.status(pid) is None)
@@ -333,23 +365,22 @@ class Recorder:
 
 def record(
     argv: Sequence[str],
-    resolve: Callable[[], list[int]],
+    service: Service,
     watch: Watch,
     interval_seconds: float,
     temporary_dir: str | None = None,
 ) -> dict[str, Any]:
     """Run htop until the watch is over and return the recording.
 
-    ``resolve`` names the root processes, again after each restart. htop's private home is made in ``temporary_dir``.
-    The first frame makes the watch ready: it is dropped, and the next one's interval begins with it. Raises
-    WatchError where htop ends by itself or
-    draws nothing in time, ProcessNotFound where the processes do not run.
+    htop's private home is made in ``temporary_dir``. The first frame makes the watch ready: it is dropped, and the next
+    one's interval begins with it. Raises WatchError where htop ends by itself or draws nothing in time, ProcessNotFound
+    where the processes do not run.
     """
     own_cpu_before = time.process_time()
     silence = min(FRAME_SILENCE_SECONDS, interval_seconds / 4)
-    counter = procfs.cpu_counter(resolve())
-    recorder = Recorder(counter, resolve, silence)
-    root = min(resolve())
+    counter = procfs.cpu_counter(service.resolve())
+    recorder = Recorder(counter, service, silence)
+    root = min(service.resolve())
     held_back_before = cgroup.throttling_upwards(root)
     with _private_home(temporary_dir) as home:
         terminal = Terminal(argv, environment(home))
@@ -378,6 +409,7 @@ def record(
             "samples": recorder.cpu_samples,
         },
         "memory": {"kind": "pss", "samples": recorder.memory_samples},
+        "group": recorder.of_group(),
         "restarted": recorder.restarted,
         "ended_pids": recorder.ended_pids(),
         "cgroup": {

@@ -66,6 +66,7 @@ class _Load:
     window: dict[str, Any]
     client: dict[str, float]
     most_under_way: int
+    policy: str
     nice: int
 
 
@@ -115,6 +116,7 @@ def run(plan: Plan, surroundings: Surroundings, sweep: open_loop_knee.Sweep | No
         "window": _whole_window(loads),
         "client": _whole_client(loads),
         "cpus": used_cpus,
+        "policy": load.policy if load else None,
         "nice": load.nice if load else None,
         "first_request_seconds": None if before.good_body() is None else round(before.seconds, 6),
         "probes": {"before": before.facts(), "after": after.facts() if after else None},
@@ -183,6 +185,7 @@ def _send(plan: Plan, due: Sequence[float], before: Probe) -> _Load:
         window,
         {"cpu_seconds": sent.cpu_seconds, "cpu_cores": sent.cpu_seconds / wall if wall > 0 else 0.0},
         sent.most_under_way,
+        sent.policy,
         sent.nice,
     )
 

@@ -101,7 +101,7 @@ def changes(before: Sequence[Running], after: Sequence[Running]) -> list[str]:
 class _Container:
     """One container and its control group on this host."""
 
-    def __init__(self, container: Running, group: cgroup.Container) -> None:
+    def __init__(self, container: Running, group: cgroup.Group) -> None:
         self._container = container
         self._group = group
         self._first: list[float] | None = None
@@ -161,7 +161,7 @@ class _WatchedGroup:
         self._broken = False
 
     def _container(self, one: Running, processes: Mapping[str, int]) -> _Container:
-        group = cgroup.Container(one.id, processes[one.id]) if one.id in processes else None
+        group = cgroup.Group(one.id, processes[one.id]) if one.id in processes else None
         if group is None or group.usage_seconds() is None:
             raise PodStatsError(
                 f"container {one.name} of pod {one.pod} in {self._group} does not run on this host but on node "

@@ -43,6 +43,19 @@ def test_a_frame_counts_only_where_it_lies_wholly_inside() -> None:
     assert watched.htop_mean(facts(), "memory_percent", WINDOW).value == pytest.approx(5.0)
 
 
+def test_a_unit_is_counted_as_a_container_is() -> None:
+    group = {
+        "counters": {"source": "cgroup", "resolution_seconds": 1e-6, "samples": [[9.0, 5.0], [21.0, 29.0]]},
+        "memory": {"kind": "working_set", "samples": [[15.0, 2000.0]]},
+    }
+    recorded = facts(group=group)
+    assert watched.mean_cores(recorded, WINDOW).value == pytest.approx(2.0)
+    assert watched.mean_memory(recorded, WINDOW).value == 2000.0
+    container = {"docker_stats": {"host_boot_id": "boot", "containers": [{**group, "restarted": False}]}}
+    for kind in (watched.source, watched.memory_kind):
+        assert kind(recorded) == kind(container) != kind(facts(group=None)) == kind(facts())
+
+
 def test_two_whole_frames_are_no_measurement() -> None:
     assert watched.htop_mean(facts(), "memory_percent", Window(10.5, 12.6, "boot")).value is None
 

@@ -150,6 +150,15 @@ class TestGoodLoad:
         assert facts["cpus"] == [one]
         assert absent["failed"] and "100000" in absent["msg"]
 
+    def test_it_comes_first_where_it_may_and_as_usual_afterwards(self, run: Callable[..., dict[str, Any]]) -> None:
+        usual = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+        asked = [sys.executable, "-c", "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"]
+        may = subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        with raw_server(good_after(lambda _: 0.0)) as server:
+            facts = facts_of(run(server.url))
+        assert facts["policy"] == ("fifo" if may else "other")
+        assert (os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)) == usual
+
 
 class TestStall:
     def test_a_stall_of_2_s_is_met_by_all_that_arrive_meanwhile(self, run: Callable[..., dict[str, Any]]) -> None:

@@ -214,13 +214,13 @@ def test_a_process_of_a_container_is_found_by_its_id_whatever_the_driver(path: s
 
 
 def test_a_container_whose_process_has_ended_has_no_figures() -> None:
-    container = cgroup.Container(POD, 2**30)
+    container = cgroup.Group(POD, 2**30)
     assert (container.usage_seconds(), container.working_set_bytes(), container.memory_limit_bytes()) == (None,) * 3
     assert container.version is None
 
 
 def test_another_ones_process_is_not_the_containers() -> None:
-    assert cgroup.Container(POD, os.getpid()).version is None
+    assert cgroup.Group(POD, os.getpid()).version is None
 
 
 def test_a_container_s_own_group_is_meant_not_one_inside_it() -> None:

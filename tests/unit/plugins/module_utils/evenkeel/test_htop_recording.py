@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evenkeel import htop_recording, procfs, watch
+from evenkeel import cgroup, htop_recording, procfs, watch
 
 from tests.standins import htop as standin
 
@@ -37,10 +37,16 @@ def watch_options(**given: Any) -> dict[str, Any]:
 
 
 def record(
-    program: Path, resolve: Callable[[], list[int]], *, interval: float = INTERVAL, **given: Any
+    program: Path,
+    resolve: Callable[[], list[int]],
+    *,
+    interval: float = INTERVAL,
+    group: cgroup.Group | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     argv = [str(program), "-d", "10", "-p", "1"]
-    return htop_recording.record(argv, resolve, watch.Watch(watch_options(**given)), interval)
+    service = htop_recording.Service(resolve, group)
+    return htop_recording.record(argv, service, watch.Watch(watch_options(**given)), interval)
 
 
 def test_frames_are_cut_and_stamped(tmp_path: Path, service: subprocess.Popen[bytes]) -> None:
@@ -72,6 +78,32 @@ def test_counters_run_from_before_the_first_frame_to_the_end(tmp_path: Path, ser
     assert [sample[1] for sample in samples] == sorted(sample[1] for sample in samples)
     assert all(after[0] > before[0] for before, after in itertools.pairwise(samples))
     assert len(recording["memory"]["samples"]) == len(recording["frames"])
+
+
+def test_a_control_group_is_counted_beside_the_processes(
+    tmp_path: Path, service: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = standin.install(tmp_path, screens=SCREENS, interval_seconds=INTERVAL)
+    counts = itertools.count()
+    monkeypatch.setattr(cgroup.Group, "usage_seconds", lambda _: float(next(counts)))
+    monkeypatch.setattr(cgroup.Group, "working_set_bytes", lambda _: 4096)
+    monkeypatch.setattr(cgroup.Group, "resolution_seconds", lambda _: 1e-9)
+    group = cgroup.Group("a-unit.service", service.pid)
+    recording = record(program, lambda: [service.pid], group=group, duration_seconds=0.5)
+    counted, own = recording["group"]["counters"], recording["counters"]
+    assert (counted["source"], counted["resolution_seconds"]) == ("cgroup", 1e-9)
+    assert [sample[1] for sample in counted["samples"]] == list(range(len(counted["samples"])))
+    assert len(counted["samples"]) >= len(own["samples"]) >= 5
+    assert all(after[0] > before[0] for before, after in itertools.pairwise(counted["samples"]))
+    memory = recording["group"]["memory"]
+    assert memory["kind"] == "working_set"
+    assert [sample[1] for sample in memory["samples"]] == [4096] * len(recording["frames"])
+
+
+def test_a_control_group_that_cannot_be_seen_is_left_out(tmp_path: Path, service: subprocess.Popen[bytes]) -> None:
+    program = standin.install(tmp_path, screens=SCREENS, interval_seconds=INTERVAL)
+    hidden = cgroup.Group("nobody-has-this.service", service.pid)
+    assert record(program, lambda: [service.pid], group=hidden, duration_seconds=0.3)["group"] is None
 
 
 def test_the_program_gets_a_private_home_and_a_terminal_of_240_by_60(
