@@ -192,6 +192,7 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
     timed = _timed(pooled)
     valid = reason is None
     known = [float(value) for value in cores if isinstance(value, int | float)]
+    hosts = max((len(trial.load_hosts) for trial in trials), default=1)
     return {
         "arm": arm.value,
         "fraction": fraction,
@@ -213,6 +214,7 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
         "spectrum": _spectrum(timed, measured["censored"]["at_least_seconds"]) if valid else [],
         "histogram": histogram.merge(logs) if valid else None,
         "trials": told,
+        **({"load_hosts": hosts} if hosts > 1 else {}),
     }
 
 

@@ -11,6 +11,8 @@ from evenkeel import open_loop as loop
 
 from analysis import histogram, load_hosts
 from analysis.evaluate import evaluate
+from analysis.render.document import document
+from analysis.render.markdown import markdown
 from analysis.run_store import read_run
 from analysis.schema import first_violation
 from tests.unit.fixtures.runs.generator import BOOT_ID, SyntheticRun, change_json, change_plan, write_json
@@ -181,6 +183,8 @@ def test_a_rate_of_several_hosts_is_one_rate(folder: Path) -> None:
         assert histogram.count(rate["histogram"]) == 800
         assert histogram.percentile_seconds(rate["histogram"], 50) == pytest.approx(0.01, rel=1e-3)
         assert rate["client_cpu_cores"] == pytest.approx(0.2)
+        assert rate["load_hosts"] == 2
+    assert "2 load hosts sent each load together" in markdown(document(run))
     (trial,) = [one for one in run["trials"] if one["id"] == "o02-server-rate80"]
     assert (trial["load_host"], trial["load_hosts"]) == (HOSTS[0], list(HOSTS))
     assert trial["data"]["requests"]["planned"] == 400

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,22 @@ def test_what_several_hosts_measured_is_kept_by_host(hosts: list[str]) -> None:
     else:
         assert names == ["open_loop.csv"]
         assert facts["benchmark_facts"]["open_loop_benchmark"]["n"] == "the-server"
+
+
+def test_a_host_that_sent_nothing_is_named_with_its_reason() -> None:
+    sent = {"ansible_facts": {"open_loop_benchmark": {"artifacts": []}}}
+    known = variables(
+        {},
+        benchmark_trial=trial(load_host="near", load_hosts=["near", "the-function"]),
+        benchmark_loads={"results": [sent, {"failed": False, "msg": "the host does not resolve"}]},
+    )
+    assert template(known["benchmark_unsent"], known) == ["the-function: the host does not resolve"]
+    known["benchmark_loads"] = {"results": [sent, sent]}
+    assert template(known["benchmark_unsent"], known) == []
+
+
+def test_all_hosts_are_told_one_moment_some_seconds_ahead() -> None:
+    known = variables({}, benchmark_trial=trial(load_host="near", load_hosts=["near", "the-function"]))
+    task = tasks("tasks/open_loop.yml")["Agree on when to begin"]["ansible.builtin.set_fact"]
+    moment = template(task["benchmark_begin_utc_seconds"], known)
+    assert 15 < moment - time.time() < 17
