@@ -96,8 +96,8 @@ def seen_on(window: Window, host_boot_id: str | None) -> Window | str:
     slack = (most - least) / 2
     if slack > MOST_SLACK_SHARE * window.seconds:
         return (
-            f"the offset between the clocks of load and watcher is known to {slack:.3g} s, and that is more than "
-            f"{percent(MOST_SLACK_SHARE)} of the load's {window.seconds:.3g} s"
+            f"the offset between the clocks of the load's host and the service's is known to {slack:.3g} s, which is "
+            f"more than {percent(MOST_SLACK_SHARE)} of the load's {window.seconds:.3g} s"
         )
     return replace(
         window,
@@ -115,22 +115,22 @@ def _offset(clock: Clock, host_boot_id: str | None) -> tuple[float, float] | str
     for edge, reading in (("before", clock.before), ("after", clock.after)):
         if isinstance(reading, str):
             return (
-                "load and watcher ran on different hosts, and the offset between their clocks is not known "
+                "the load came from another host than the service's, and the offset between their clocks is not known "
                 f"{edge} the load: {reading}"
             )
         readings.append(reading)
     if boot_ids(clock) != {host_boot_id}:
         return (
-            "load and watcher ran on different hosts, and the clock that the load generator read is not the watcher's "
-            "own: the service runs on a third host, or its host was rebooted"
+            "the clock that the load generator read is not that of the host where the service was watched: the service "
+            "runs on another one, or its host was rebooted"
         )
     before, after = readings
     apart = abs(after.offset_seconds - before.offset_seconds)
     allowed = before.error_seconds + after.error_seconds + MOST_DRIFT * abs(after.moment - before.moment)
     if apart > allowed:
         return (
-            f"the offset between the clocks of load and watcher changed by {apart:.3g} s during the load, and "
-            f"{allowed:.3g} s are their errors and the drift of two clocks: one of the hosts was suspended meanwhile"
+            f"the offset between the clocks of the load's host and the service's changed by {apart:.3g} s during the "
+            f"load, and {allowed:.3g} s are its errors and the drift of two clocks: one of them was suspended meanwhile"
         )
     return (
         min(one.offset_seconds - one.error_seconds for one in readings),
