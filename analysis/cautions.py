@@ -92,26 +92,28 @@ def _queue_factor(requests: int) -> float:
 
 
 def _client_share(run: RunFolder) -> Iterator[Remark]:
-    shares: list[tuple[float, str]] = []
+    shares: list[tuple[float, str, str]] = []
     for trial in run.trials:
         facts = run.records.get(trial.id, {}).get("facts", {})
-        cores = _measuring_cores(facts)
+        beside = trial.host == trial.load_host
+        cores = _measuring_cores(facts, generator=beside)
         service = watched.mean_cores(facts, watched.load_window(facts)).value if trial.kind is Kind.LOAD else None
         if service:
-            shares.append((cores / service, trial.id))
+            shares.append((cores / service, trial.id, "load generator and the watchers" if beside else "watchers"))
     if shares and max(shares)[0] > MOST_CLIENT_SHARE:
-        share, where = max(shares)
+        share, where, who = max(shares)
         yield Remark(
             Caution.CLIENT_CPU_SHARE,
-            f"The load generator and the watchers used up to {percent(share, 1)} of the service's CPU time ({where}), "
+            f"The {who} used up to {percent(share, 1)} of the service's CPU time ({where}), "
             f"above {percent(MOST_CLIENT_SHARE)}: what they take is missing to the service, in both arms alike.",
         )
 
 
-def _measuring_cores(facts: Mapping[str, Any]) -> float:
-    """The mean CPU cores that the load generator and the watchers used themselves, as far as they said it."""
-    generator = lookup(facts, "ab_benchmark", "client", "cpu_cores")
-    total = float(generator) if isinstance(generator, int | float) else 0.0
+def _measuring_cores(facts: Mapping[str, Any], *, generator: bool) -> float:
+    """The mean CPU cores that the watchers, and the load generator where it ran beside them, used themselves, as far
+    as they said it."""
+    used_to_load = lookup(facts, "ab_benchmark", "client", "cpu_cores")
+    total = float(used_to_load) if generator and isinstance(used_to_load, int | float) else 0.0
     for watcher in WATCHERS:
         used = lookup(facts, watcher, "client", "cpu_seconds")
         begin = lookup(facts, watcher, "window", "start_monotonic_seconds")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import watched
+from analysis import clocks, watched
 from analysis.figures import lookup, number_at, percent
 from analysis.run_store import WATCHERS
 
@@ -125,9 +125,10 @@ def uncovered(facts: Facts) -> str | None:
         return None
     if own is None:
         return "the watcher read no counter twice"
-    if None not in (own.host_boot_id, load.host_boot_id) and own.host_boot_id != load.host_boot_id:
-        return "watcher and load ran on different hosts or across a reboot, so their clocks do not agree"
-    late, early = own.start - load.start, load.end - own.end
+    placed = clocks.seen_on(load, own.host_boot_id)
+    if isinstance(placed, str):
+        return placed
+    late, early = own.start - placed.start, placed.end - own.end
     parts = [
         f"{what} {seconds:.2g} s {when}"
         for what, seconds, when in (("began", late, "after the load"), ("ended", early, "before it"))

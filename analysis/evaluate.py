@@ -29,6 +29,7 @@ from analysis import (
     verdict,
     watched,
 )
+from analysis.clocks import Window
 from analysis.errors import RunUnreadable
 from analysis.figures import ABSENT, lookup, summary
 from analysis.metrics import BY_NAME, DURATION, REGISTRY, Metric, Role, role_of
@@ -438,6 +439,7 @@ def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
         "counted": trial.counted,
         "host": trial.host,
         "load_host": trial.load_host,
+        **({"load_hosts": list(trial.load_hosts)} if len(trial.load_hosts) > 1 else {}),
         "file": f"raw/{trial.id}.json" if record is not None else None,
         "window": window.as_json() if window is not None else None,
         "figures": {
@@ -450,7 +452,7 @@ def _trial(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:
     }
 
 
-def _data(trial: PlannedTrial, facts: Mapping[str, Any], window: watched.Window | None) -> dict[str, Any]:
+def _data(trial: PlannedTrial, facts: Mapping[str, Any], window: Window | None) -> dict[str, Any]:
     """Give what the charts draw of one trial, beside its figures."""
     if trial.kind is Kind.START:
         started = {

@@ -12,6 +12,7 @@ from typing import Any
 from evenkeel.counters import Figure
 
 from analysis import watched
+from analysis.clocks import Window
 from analysis.figures import lookup, number_at
 from analysis.schema import Kind, Verdict
 
@@ -93,7 +94,7 @@ def _busy_cpu_seconds_per_request(facts: Facts) -> Figure:
     )
 
 
-WindowOf = Callable[[Facts], watched.Window | None]
+WindowOf = Callable[[Facts], Window | None]
 
 
 def _htop_mean(key: str, window_of: WindowOf) -> Callable[[Facts], Figure]:

@@ -16,14 +16,13 @@ from evenkeel import open_loop as loop
 from evenkeel.ab import summarise_latency
 from evenkeel.plan import open_loop_fraction
 
-from analysis import histogram
+from analysis import histogram, load_hosts
 from analysis import statistics as sampling
 from analysis.figures import ABSENT, lookup
 from analysis.run_store import PlannedTrial, RunFolder
 from analysis.schema import Arm, Kind
 
-MODULE = "open_loop_benchmark"
-ARTIFACT = "open_loop.csv"
+MODULE = load_hosts.MODULE
 
 # The quantiles that are printed, each with its interval.
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
@@ -155,18 +154,22 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
     facts = [lookup(run.records.get(trial.id, {}), "facts", MODULE) for trial in trials]
     reason = next((why for why in map(_why_not_valid, trials, facts) if why is not None), None)
     pooled, achieved_over, seconds, cores, told = [], 0.0, 0.0, [], []
+    logs: list[str] = []
     rate_rps = None
     for trial, one in zip(trials, facts, strict=True):
-        requests = _requests(run, f"{trial.id}.{ARTIFACT}")
+        parts = _parts(run, trial)
+        requests = None if parts is None else load_hosts.pooled(parts)
         why = _why_not_valid(trial, one)
         if requests is None and why is None:
             why = reason = f"{trial.id}: its file of requests is missing or cannot be read"
         covered = float(one["seconds"]) if isinstance(one, Mapping) and one.get("seconds") else 0.0
-        if requests and covered:
+        if parts and requests and covered:
             rate_rps = one["rate_rps"]
             figures = loop.measure(requests, covered, one["rate_rps"])
-            if figures["achieved_rps"]:
-                achieved_over += figures["requests"]["sent"] / figures["achieved_rps"]
+            achieved = load_hosts.achieved_rps(parts, covered)
+            if achieved:
+                achieved_over += figures["requests"]["sent"] / achieved
+            logs += [log for part in parts if (log := histogram.of_latencies(_timed(part))) is not None]
             pooled += requests
             seconds += covered
             cores.append(lookup(one, "client", "cpu_cores"))
@@ -189,6 +192,7 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
     timed = _timed(pooled)
     valid = reason is None
     known = [float(value) for value in cores if isinstance(value, int | float)]
+    hosts = max((len(trial.load_hosts) for trial in trials), default=1)
     return {
         "arm": arm.value,
         "fraction": fraction,
@@ -208,8 +212,9 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
         "lag_seconds": measured["lag_seconds"],
         "client_cpu_cores": statistics.fmean(known) if known else None,
         "spectrum": _spectrum(timed, measured["censored"]["at_least_seconds"]) if valid else [],
-        "histogram": histogram.of_latencies(timed) if valid else None,
+        "histogram": histogram.merge(logs) if valid else None,
         "trials": told,
+        **({"load_hosts": hosts} if hosts > 1 else {}),
     }
 
 
@@ -263,14 +268,12 @@ def _why_not_valid(trial: PlannedTrial, facts: object) -> str | None:
     return f"{trial.id}: {said}"
 
 
-def _requests(run: RunFolder, name: str) -> list[loop.Request] | None:
-    text = run.raw_text(name)
-    if text is None:
-        return None
-    try:
-        return loop.from_csv(text)
-    except ValueError:
-        return None  # the rebuild from raw says so
+def _parts(run: RunFolder, trial: PlannedTrial) -> list[list[loop.Request]] | None:
+    """Read the requests of each of the hosts that sent the load; None where those of one are missing."""
+    names = [name for name, _ in load_hosts.parts_of(trial.id, run.records.get(trial.id, {}).get("facts"))]
+    found = [load_hosts.requests_of(name, run.raw_text) for name in names]
+    known = [requests for requests in found if requests is not None]
+    return known if known and len(known) == len(names) else None
 
 
 def _spectrum(values: Iterable[float], censored_from: float | None = None) -> list[list[float]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from evenkeel import ab, open_loop
 
+from analysis import load_hosts
 from analysis.figures import ABSENT, lookup
 from analysis.run_store import PlannedTrial, RunFolder
 from analysis.schema import Kind, Reason
@@ -34,7 +35,8 @@ def problems(run: RunFolder) -> list[Problem]:
         if trial.kind in (Kind.LOAD, Kind.CAPACITY) and isinstance(facts, Mapping):
             differences.extend(_differences(run, trial, facts))
         if trial.kind is Kind.OPEN_LOOP:
-            differences.extend(_of_open_loop(run, trial, lookup(record, "facts", "open_loop_benchmark")))
+            for name, part in load_hosts.parts_of(trial.id, lookup(record, "facts")):
+                differences.extend(_of_open_loop(run, name, part))
         if differences and not trial.discarded:
             found.append(Problem(Reason.RAW_MISMATCH, "; ".join(differences), trial.id))
     return found
@@ -72,9 +74,12 @@ def _differences(run: RunFolder, trial: PlannedTrial, facts: Mapping[str, Any]) 
         yield from _unequal(key, facts.get(key, ABSENT), computed)
 
 
-def _of_open_loop(run: RunFolder, trial: PlannedTrial, facts: Any) -> Iterator[str]:
-    """Compute an open loop's figures again from its lists of requests, one a step of a sweep."""
-    if not isinstance(facts, Mapping) or not facts.get("window"):
+def _of_open_loop(run: RunFolder, beginning: str, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Compute an open loop's figures again from its lists of requests, one a step of a sweep.
+
+    ``beginning`` is that of its files' names.
+    """
+    if not facts.get("window"):
         return  # nothing was sent, which its own reasons say
     steps = lookup(facts, "sweep", "steps")
     parts = steps if isinstance(steps, list) else [facts]
@@ -83,14 +88,14 @@ def _of_open_loop(run: RunFolder, trial: PlannedTrial, facts: Any) -> Iterator[s
         ["open_loop.csv"] if len(parts) == 1 else [f"open_loop.{number:02}.csv" for number in range(1, 1 + len(parts))]
     )
     for part, name in zip(parts, names, strict=True):
-        text = run.raw_text(f"{trial.id}.{name}")
+        text = run.raw_text(f"{beginning}.{name}")
         if text is None:
-            yield f"raw/{trial.id}.{name} is missing, so the load cannot be recomputed"
+            yield f"raw/{beginning}.{name} is missing, so the load cannot be recomputed"
             return
         try:
             requests = open_loop.from_csv(text)
         except ValueError as error:
-            yield f"raw/{trial.id}.{name} is no list of requests: {error}"
+            yield f"raw/{beginning}.{name} is no list of requests: {error}"
             return
         rate = part.get("rate_rps")
         if not isinstance(seconds, int | float) or not isinstance(rate, int | float):

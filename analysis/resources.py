@@ -15,10 +15,11 @@ from typing import Any
 from evenkeel.counters import Figure
 
 from analysis import watched
+from analysis.clocks import Window
 from analysis.figures import lookup, summary
 from analysis.run_store import RunFolder
 from analysis.schema import CLUSTERS, Arm, Kind, Part
-from analysis.watched import Watched, Window
+from analysis.watched import Watched
 
 Facts = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from typing import Any
 from evenkeel import journal
 from evenkeel.watch import merge_long_lists
 
-from analysis import migrate
+from analysis import load_hosts, migrate
 from analysis.errors import RunUnreadable
 from analysis.schema import SCHEMA_VERSION, Arm, Kind, Status, first_violation
 
@@ -30,7 +30,8 @@ WATCHERS = ("htop", "docker_stats", "pod_stats")
 class PlannedTrial:
     """One trial as the plan names it.
 
-    ``block`` is None outside the blocks, ``order`` counts from 1 over the whole run.
+    ``block`` is None outside the blocks, ``order`` counts from 1 over the whole run. ``load_hosts`` are all hosts that
+    send the load, of which ``load_host`` is the first.
     """
 
     id: str
@@ -42,6 +43,7 @@ class PlannedTrial:
     host: str
     load_host: str
     counted: bool
+    load_hosts: tuple[str, ...]
 
     @property
     def discarded(self) -> bool:
@@ -116,10 +118,7 @@ def read_run(folder: Path) -> RunFolder:
     if not folder.is_dir():
         raise RunUnreadable(f"there is no run folder {folder}; name a folder under results/ that holds a plan.json")
     plan, written_as = _read_plan(folder / "plan.json")
-    trials = tuple(
-        PlannedTrial(**{**_only(trial, PlannedTrial), "arm": Arm(trial["arm"]), "kind": Kind(trial["kind"])})
-        for trial in sorted(plan["trials"], key=lambda trial: int(trial["order"]))
-    )
+    trials = tuple(_planned(trial) for trial in sorted(plan["trials"], key=lambda trial: int(trial["order"])))
     records: dict[str, Mapping[str, Any]] = {}
     unreadable: dict[str, str] = {}
     for trial in trials:
@@ -241,7 +240,20 @@ def _trial_record(path: Path) -> dict[str, Any]:
     violation = first_violation("trial", record)
     if violation is not None:
         raise RunUnreadable(f"{path} is not a trial's record, {violation}")
-    return record
+    return _with_one_load(record, path)
+
+
+def _with_one_load(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Give a load that several hosts sent the facts of one, beside each host's own."""
+    facts = record["facts"]
+    if load_hosts.HOSTS not in facts:
+        return record
+
+    def text_of(name: str) -> str | None:
+        file = path.with_name(name)
+        return file.read_text("utf-8", errors="replace") if file.is_file() else None
+
+    return {**record, "facts": {**facts, load_hosts.MODULE: load_hosts.merged(path.stem, facts, text_of)}}
 
 
 def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -293,5 +305,10 @@ def _raw_files(folder: Path) -> Iterable[RawFile]:
             yield RawFile(path.relative_to(folder).as_posix(), len(content), hashlib.sha256(content).hexdigest())
 
 
-def _only(mapping: Mapping[str, Any], record: type) -> dict[str, Any]:
-    return {name: mapping[name] for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
+def _planned(trial: Mapping[str, Any]) -> PlannedTrial:
+    return PlannedTrial(
+        **{name: trial[name] for name in ("id", "block", "order", "mode", "host", "load_host", "counted")},
+        arm=Arm(trial["arm"]),
+        kind=Kind(trial["kind"]),
+        load_hosts=tuple(trial.get("load_hosts") or [trial["load_host"]]),
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from evenkeel.plan import trial_plan
 
-from analysis import disturbances, parity, watched
+from analysis import clocks, disturbances, parity, watched
 from analysis.figures import lookup, percent
 from analysis.run_store import WATCHERS, PlannedTrial, RunFolder
 from analysis.schema import LOADS, Arm, Kind, Reason, Status
@@ -250,13 +250,23 @@ def _of_costs(run: RunFolder) -> Iterator[Problem]:
 
 
 def _other_boot(trial: PlannedTrial, facts: Facts, start: PlannedTrial, started: Facts) -> bool:
-    """Whether the trial's window was stamped under another boot of the host that the service was started on."""
-    load = trial.kind in LOADS
-    window = watched.load_window(facts) if load else watched.watch_window(facts)
-    booted = lookup(started, "service_startup", "host_boot_id")
-    if window is None or window.host_boot_id is None or not isinstance(booted, str):
-        return False
-    return start.host == (trial.load_host if load else trial.host) and window.host_boot_id != booted
+    """Whether the host that the service was started on was under another boot during the trial.
+
+    A load generator on it says so, else its watchers, and the service itself where a load generator elsewhere asked it.
+    """
+    load = watched.load_window(facts) if trial.kind in LOADS else None
+    stamped = load if trial.kind in LOADS and start.host == trial.load_host else watched.watch_window(facts)
+    here = {stamped.host_boot_id} if stamped is not None and start.host in (trial.host, trial.load_host) else set()
+    # A service behind a gateway may run on another host than its arm's: it is compared with its own word.
+    said = clocks.boot_ids(load.clock) if load is not None else set()
+    startup = lookup(started, "service_startup")
+    return any(
+        isinstance(booted, str) and not found <= {booted, None}
+        for found, booted in (
+            (here, lookup(startup, "host_boot_id")),
+            (said, lookup(startup, "startup", "host_boot_id")),
+        )
+    )
 
 
 def _instances(facts: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any
 from evenkeel import counters
 from evenkeel.counters import Figure
 
+from analysis import clocks
+from analysis.clocks import Window
 from analysis.figures import ABSENT, lookup
 
 # Enough for a chart of a window; a longer recording is averaged into this many steps.
@@ -21,28 +23,6 @@ COURSE_STEPS = 120
 FUNCTION = "function"
 
 _NO_WINDOW = "the trial has no window to count in"
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of one host's monotonic clock, in seconds since that host booted."""
-
-    start: float
-    end: float
-    host_boot_id: str | None
-
-    @property
-    def seconds(self) -> float:
-        """How long the window is."""
-        return self.end - self.start
-
-    def as_json(self) -> dict[str, float | str | None]:
-        """Give the window as it stands in ``run.json``."""
-        return {
-            "start_monotonic_seconds": self.start,
-            "end_monotonic_seconds": self.end,
-            "host_boot_id": self.host_boot_id,
-        }
 
 
 @dataclass(frozen=True)
@@ -119,7 +99,8 @@ def load_window(facts: Mapping[str, Any]) -> Window | None:
     start, end = (lookup(facts, generator, "window", f"{edge}_monotonic_seconds") for edge in ("start", "end"))
     if not isinstance(start, int | float) or not isinstance(end, int | float) or end <= start:
         return None
-    return Window(float(start), float(end), _text(lookup(facts, generator, "window", "host_boot_id")))
+    boot = _text(lookup(facts, generator, "window", "host_boot_id"))
+    return Window(float(start), float(end), boot, clocks.clock_of(facts[generator]))
 
 
 def watch_window(facts: Mapping[str, Any]) -> Window | None:
@@ -164,24 +145,28 @@ def memory_of(seen: Watched | None, window: Window | None) -> Figure:
 
 def htop_mean(facts: Mapping[str, Any], key: str, window: Window | None) -> Figure:
     """Give the mean of one of htop's own figures over the frames that lie wholly inside the window."""
-    return _frame_mean("htop", lookup(facts, "htop", "frames"), key, window)
+    return _frame_mean("htop", facts, lookup(facts, "htop", "frames"), key, window)
 
 
 def docker_stats_mean(facts: Mapping[str, Any], key: str, window: Window | None) -> Figure:
     """Give the mean of one of docker stats' own figures over the frames that lie wholly inside the window."""
     if _on_cluster(facts) and lookup(facts, "docker_stats") is not ABSENT:
         return Figure(reason="docker stats watched the cluster's node, which is more than the service")
-    return _frame_mean("docker stats", lookup(_container(facts), "samples"), key, window)
+    return _frame_mean("docker stats", facts, lookup(_container(facts), "samples"), key, window)
 
 
-def _frame_mean(tool: str, frames: object, key: str, window: Window | None) -> Figure:
+def _frame_mean(tool: str, facts: Mapping[str, Any], frames: object, key: str, window: Window | None) -> Figure:
     if not isinstance(frames, list):
         return Figure(reason=f"{tool} did not run beside this trial")
     if not all(key in frame for frame in frames):
         return Figure(reason=f"not every frame of {tool} holds {key}")
     if window is None:
         return Figure(reason=_NO_WINDOW)
-    return counters.frame_mean(frames, key, window.start, window.end)
+    placed = clocks.seen_on(window, _text(lookup(facts, tool.replace(" ", "_"), "host_boot_id")))
+    if isinstance(placed, str):
+        return Figure(reason=placed)
+    # An edge may be off by the slack: what counts is in the window for sure.
+    return counters.frame_mean(frames, key, placed.start + placed.slack_seconds, placed.end - placed.slack_seconds)
 
 
 def source(facts: Mapping[str, Any]) -> str | None:
@@ -200,13 +185,15 @@ def course(facts: Mapping[str, Any], window: Window) -> dict[str, list[list[floa
     """Give CPU and memory as long as they were watched, for a chart: [seconds since the window's start, cores] and
     [seconds since the window's start, bytes].
 
-    Before the window the seconds are negative. Where the watcher's clock is not the window's, the course is the
-    window's alone. Empty lists where nothing was watched.
+    Before the window the seconds are negative. Where the window cannot be found on the watcher's clock, the course is
+    the window's alone. Empty lists where nothing was watched.
     """
     seen = watched(facts)
     if seen is None:
         return {"cores": [], "memory_bytes": []}
-    whole = own_window(seen)
+    placed, whole = clocks.seen_on(window, seen.host_boot_id), own_window(seen)
+    if isinstance(placed, Window):
+        window = placed
     if whole is None or whole.host_boot_id != window.host_boot_id:
         whole = window
     begin, end = min(whole.start, window.start), max(whole.end, window.end)
@@ -237,9 +224,8 @@ def _usable(seen: Watched | None, window: Window | None) -> tuple[Watched, Windo
         return Figure(reason="no watcher ran beside this trial")
     if window is None:
         return Figure(reason=_NO_WINDOW)
-    if None not in (seen.host_boot_id, window.host_boot_id) and seen.host_boot_id != window.host_boot_id:
-        return Figure(reason="watcher and load ran on different hosts or across a reboot, so their clocks do not agree")
-    return seen, window
+    placed = clocks.seen_on(window, seen.host_boot_id)
+    return Figure(reason=placed) if isinstance(placed, str) else (seen, placed)
 
 
 def _watched(found: object, boot: object) -> Watched | None:

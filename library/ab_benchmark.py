@@ -116,6 +116,13 @@ options:
         trip of the network. Nothing is done with 0.
     type: int
     default: 0
+  clock_url:
+    description:
+      - Where the clock of the service's host can be asked for, the C(/clock) of a service of this toolkit. It is
+        asked 20 times before the load and after it.
+      - Give it where the load comes from another host than the one whose watchers see the service, so that the load's
+        window can be found on their clock.
+    type: str
   ab_path:
     description: The program, a name on the search path or a path.
     type: str
@@ -261,6 +268,14 @@ ansible_facts:
             - Over O(connects) connections from this host, C(n) that were made, C(min) and C(p50) of their times (null
               below 5), and the C(reason) why one could not be made. Null without O(connects).
           type: dict
+        clock:
+          description:
+            - By how much the clock of the service's host is ahead of this host's, C(before) and C(after) the load, each
+              with C(n) answers, C(offset_seconds) and C(error_seconds) of the best round trip, its
+              C(monotonic_seconds) on this host's clock, the C(host_boot_id) of the service's host, and the C(reason)
+              why an answer is missing.
+            - One of them is null where nobody answered. Null without O(clock_url).
+          type: dict
         probes:
           description: C(before) and C(after), each with C(seconds), C(status), C(bytes) and C(answer).
           type: dict
@@ -307,6 +322,7 @@ ARGUMENT_SPEC = {
     "stop_file": {"type": "path"},
     "artifact_dir": {"type": "path"},
     "connects": {"type": "int", "default": 0},
+    "clock_url": {"type": "str"},
     "ab_path": {"type": "str", "default": "ab"},
 }
 
@@ -331,6 +347,7 @@ def planned_load(params: dict[str, Any]) -> ab.Load:
             raise ab.InvalidLoad(f"{name} is {params[name]}: a positive number of seconds is needed")
     if not 0 <= params["connects"] <= MOST_CONNECTS:
         raise ab.InvalidLoad(f"connects is {params['connects']}: from 0 to {MOST_CONNECTS} connections are opened")
+    ab_load.check_clock_url(params["clock_url"])
     if params["at_least_seconds"] is not None and params["at_most_requests"] < params["requests"]:
         raise ab.InvalidLoad(
             f"at_most_requests is {params['at_most_requests']} and requests, the fewest, {params['requests']}"
@@ -364,6 +381,7 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
         ready_deadline_seconds=params["ready_deadline_seconds"],
         deadline_seconds=params["deadline_seconds"],
         connects=params["connects"],
+        clock_url=params["clock_url"],
     )
     facts, outputs = ab_load.run_load(ab_load.Probing(load, body, params["expect"]), surroundings, sizing)
     result = {"ansible_facts": {"ab_benchmark": facts}, "report": outputs["stdout"], "csv": outputs["csv"]}

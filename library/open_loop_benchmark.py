@@ -21,12 +21,11 @@ options:
     description:
       - Where the load goes. It needs a scheme C(http) or C(https) and a path, at least C(/).
       - The host's name is resolved once.
+      - Required without O(recording).
     type: str
-    required: true
   rate_rps:
-    description: How many requests arrive a second. With O(sweep) the first rate.
+    description: How many requests arrive a second. With O(sweep) the first rate. Required with O(url).
     type: float
-    required: true
   seconds:
     description: How long requests arrive. With O(sweep) how long they do at each rate.
     type: float
@@ -135,14 +134,33 @@ options:
     description: How long O(ready_file) is waited for before the task fails without having sent a load.
     type: float
     default: 60.0
+  begin_utc_seconds:
+    description:
+      - When to begin, in seconds since 1970 by this host's wall clock, so that several hosts begin together. A moment
+        that is over when the load is prepared is begun at once; one more than 300 seconds ahead fails.
+    type: float
   stop_file:
     description: A file that is made when the load is over, also when it failed, so that watchers end.
     type: path
+  clock_url:
+    description:
+      - Where the clock of the service's host can be asked for, the C(/clock) of a service of this toolkit. It is
+        asked 20 times before the load and after it.
+      - Give it where the load comes from another host than the one whose watchers see the service, so that the load's
+        window can be found on their clock.
+    type: str
   artifact_dir:
     description:
       - A folder for C(open_loop.csv), a line for each arrival in the order of the schedule. With O(sweep) it is
         C(open_loop.NN.csv), one for each step. Files of these names are replaced.
     type: path
+  recording:
+    description:
+      - The registered result of an earlier C(open_loop_benchmark) task that ran asynchronously, or of C(async_status)
+        for it.
+      - With it nothing is sent; the facts of that job are returned, waiting O(deadline_seconds) (by default 60) for its
+        end, and its file is removed from the target.
+    type: dict
 attributes:
   check_mode:
     description: Checks the options, sends nothing and returns how many requests it would send.
@@ -161,6 +179,25 @@ EXAMPLES = r"""
     body_path: /var/lib/evenkeel/data/sample.png
     content_type: image/png
     artifact_dir: /var/lib/evenkeel/trials/o02-server-rate30
+
+- name: Begin at the same time on several hosts
+  open_loop_benchmark:
+    url: http://192.0.2.7:8080/predict
+    rate_rps: 20
+    seed: "{{ groups['load'].index(item) }}"
+    begin_utc_seconds: "{{ begin }}"
+    clock_url: http://192.0.2.7:8080/clock
+  async: 120
+  poll: 0
+  delegate_to: "{{ item }}"
+  loop: "{{ groups['load'] }}"
+  register: loads
+
+- name: Take what they measured
+  open_loop_benchmark:
+    recording: "{{ item }}"
+  delegate_to: "{{ item.item }}"
+  loop: "{{ loads.results }}"
 
 - name: Find the knee
   open_loop_benchmark:
@@ -246,6 +283,19 @@ ansible_facts:
         window:
           description: C(start_monotonic_seconds), C(end_monotonic_seconds) of the load, and C(host_boot_id).
           type: dict
+        clock:
+          description:
+            - By how much the clock of the service's host is ahead of this host's, C(before) and C(after) the load, each
+              with C(n) answers, C(offset_seconds) and C(error_seconds) of the best round trip, its
+              C(monotonic_seconds) on this host's clock, the C(host_boot_id) of the service's host, and the C(reason)
+              why an answer is missing.
+            - One of them is null where nobody answered. Null without O(clock_url).
+          type: dict
+        begin:
+          description:
+            - C(planned_utc_seconds), which is O(begin_utc_seconds), and C(utc_seconds), when the load did begin by this
+              host's wall clock. Null without O(begin_utc_seconds).
+          type: dict
         client:
           description: The generator's own C(cpu_seconds), and C(cpu_cores) over the load's time.
           type: dict
@@ -287,11 +337,11 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.evenkeel import ab, ab_load, files, open_loop, open_loop_knee, open_loop_run
+from ansible.module_utils.evenkeel import ab, ab_load, files, open_loop, open_loop_knee, open_loop_run, watch
 
 ARGUMENT_SPEC = {
-    "url": {"type": "str", "required": True},
-    "rate_rps": {"type": "float", "required": True},
+    "url": {"type": "str"},
+    "rate_rps": {"type": "float"},
     "seconds": {"type": "float", "default": 10.0},
     "arrivals": {"type": "str", "choices": ["poisson", "uniform"], "default": "poisson"},
     "seed": {"type": "int", "default": 0},
@@ -321,13 +371,16 @@ ARGUMENT_SPEC = {
     "ready_file": {"type": "list", "elements": "path", "default": []},
     "ready_deadline_seconds": {"type": "float", "default": 60.0},
     "stop_file": {"type": "path"},
+    "clock_url": {"type": "str"},
+    "begin_utc_seconds": {"type": "float"},
     "artifact_dir": {"type": "path"},
+    "recording": {"type": "dict"},
 }
 
 
 def planned_load(params: dict[str, Any]) -> tuple[open_loop_run.Plan, open_loop_knee.Sweep | None]:
     """The load that the options ask for. Raises ValueError naming the option, its value and what to do."""
-    for name in ("timeout_seconds", "deadline_seconds", "ready_deadline_seconds"):
+    for name in ("timeout_seconds", "deadline_seconds", "ready_deadline_seconds", "begin_utc_seconds"):
         if params[name] is not None and not 0 < params[name] < float("inf"):
             raise ab.InvalidLoad(f"{name} is {params[name]}: a positive number of seconds is needed")
     if not 0 <= params["max_error_rate"] <= 1:
@@ -347,6 +400,7 @@ def planned_load(params: dict[str, Any]) -> tuple[open_loop_run.Plan, open_loop_
         keepalive=params["keepalive"],
     )
     ab.check_load(single)
+    ab_load.check_clock_url(params["clock_url"])
     sweep = None
     if params["sweep"] is not None:
         sweep = open_loop_knee.Sweep(rate_rps=params["rate_rps"], seconds=params["seconds"], **params["sweep"])
@@ -381,6 +435,8 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
         artifact_dir=params["artifact_dir"],
         ready_files=params["ready_file"],
         ready_deadline_seconds=params["ready_deadline_seconds"],
+        clock_url=params["clock_url"],
+        begin_utc_seconds=params["begin_utc_seconds"],
     )
     facts = open_loop_run.run(plan, surroundings, sweep)
     result = {"ansible_facts": {"open_loop_benchmark": facts}}
@@ -407,8 +463,14 @@ def stop_watchers(module: AnsibleModule) -> None:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=ARGUMENT_SPEC, mutually_exclusive=[("body", "body_path")], supports_check_mode=True
+        argument_spec=ARGUMENT_SPEC,
+        mutually_exclusive=[("body", "body_path"), ("url", "recording")],
+        required_one_of=[("url", "recording")],
+        required_by={"url": ["rate_rps"]},
+        supports_check_mode=True,
     )
+    if module.params["recording"] is not None:
+        watch.collect(module, "open_loop_benchmark")
     try:
         result = benchmark(module)
     except (ab.InvalidLoad, open_loop.InvalidSchedule, open_loop_knee.InvalidSweep) as error:

@@ -54,6 +54,12 @@ def _paragraphs(found: Mapping[str, Any]) -> tuple[str, ...]:
         "beside it. An interval is of two order statistics and needs no distribution, but takes the requests as "
         "independent: where neighbours are alike beyond chance, it is too narrow. Nothing is dropped as warm-up.",
     ]
+    hosts = max((rate.get("load_hosts", 1) for rate in found["rates"]), default=1)
+    if hosts > 1:
+        said.append(
+            f"{hosts} load hosts sent each load together, each its share of the rate; the percentiles are of all their "
+            "requests, and each host's lag is held to the limit by itself."
+        )
     knees = [sentence for sweep in found["sweeps"] if (sentence := _knee_sentence(sweep)) is not None]
     return (*said, *([" ".join(knees)] if knees else []))
 

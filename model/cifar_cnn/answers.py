@@ -106,6 +106,7 @@ class Service:
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/ready": {"GET": self._ready, "HEAD": self._ready},
             "/startup": {"GET": self._startup, "HEAD": self._startup},
+            "/clock": {"GET": self._clock, "HEAD": self._clock},
         }
 
     @classmethod
@@ -253,6 +254,11 @@ class Service:
 
     def _healthz(self, query: Mapping[str, str], body: bytes) -> Answer:
         return _json(200, {"serving": True, "instance_id": self.instance_id})
+
+    def _clock(self, query: Mapping[str, str], body: bytes) -> Answer:
+        """This host's clock now, for a client on another host, which compares its own with it."""
+        now = round(time.clock_gettime(time.CLOCK_MONOTONIC), 6)
+        return _json(200, {"clock": "CLOCK_MONOTONIC", "monotonic_seconds": now, "host_boot_id": host_boot_id()})
 
     def _ready(self, query: Mapping[str, str], body: bytes) -> Answer:
         wait = query.get("wait")

@@ -31,7 +31,9 @@ options:
     type: dict
     required: true
   arms:
-    description: The arms that are measured, each with C(host) and C(load_host).
+    description: >-
+      The arms that are measured, each with C(host) and C(load_host), and C(load_hosts) where several send its open
+      loop.
     type: dict
     required: true
   seed:
@@ -53,7 +55,7 @@ _value:
 """
 
 
-def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], seed: int) -> list[dict[str, Any]]:
+def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
     """See :func:`evenkeel.plan.trial_plan`."""
     try:
         return plan.trial_plan(run, arms, int(seed))

@@ -69,6 +69,12 @@ class SshMachine:
     def shell(self, script: str, timeout: float = 120) -> str:
         return self.run("bash", "-c", script, timeout=timeout)
 
+    @property
+    def address(self) -> str:
+        """Where the other machines of this engine reach it."""
+        found = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return docker("inspect", "--format", found, self.container)
+
     def wait_until_up(self) -> None:
         """systemd has started everything, and sshd answers."""
         asked = ["docker", "exec", self.container, "sh", "-c", "systemctl is-system-running && systemctl is-active ssh"]
@@ -76,6 +82,19 @@ class SshMachine:
         while subprocess.run(asked, capture_output=True, timeout=60, check=False).returncode:
             assert time.monotonic() < give_up, docker("logs", self.container) + self.shell("systemctl --failed; true")
             time.sleep(0.3)
+
+    def move_clock(self, seconds: int, boot_id: str) -> None:
+        """Give whoever comes by SSH another monotonic clock and another boot id, as another machine has.
+
+        All containers share one kernel's. A time namespace has a clock of its own, and the boot id is covered.
+        """
+        sshd = f"/usr/bin/unshare --time --monotonic {seconds} --boottime {seconds} --kill-child /usr/sbin/sshd -D"
+        self.shell(
+            f"echo {boot_id} >/etc/own-boot-id && mount --bind /etc/own-boot-id /proc/sys/kernel/random/boot_id && "
+            "mkdir -p /etc/systemd/system/ssh.service.d && "
+            f"printf '[Service]\nType=simple\nExecStart=\nExecStart={sshd}\n' "
+            ">/etc/systemd/system/ssh.service.d/clock.conf && systemctl daemon-reload && systemctl restart ssh"
+        )
 
     def restart(self) -> None:
         """What a reboot is: every process ends, and the machine starts again."""
@@ -95,15 +114,19 @@ def build(name: str) -> None:
 
 
 @contextlib.contextmanager
-def ssh_machine(folder: Path) -> Iterator[SshMachine]:
-    """Such a machine, with nothing of the toolkit's on it. Skips the test where there is no Docker engine."""
-    name, port = f"evenkeel-test-ssh-{os.getpid()}", free_port()
+def ssh_machine(folder: Path, hostname: str = "server", *, own_clock: bool = False) -> Iterator[SshMachine]:
+    """Such a machine, with nothing of the toolkit's on it. Skips the test where there is no Docker engine.
+
+    Machines of one test have a folder and a name each. One that shall have a clock of its own needs the right to that.
+    """
+    name, port = f"evenkeel-test-ssh-{hostname}-{os.getpid()}", free_port()
     build(f"{name}:latest")
     key, known_hosts = folder / "key", folder / "known_hosts"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     cache = os.environ.get("UV_CACHE_DIR")
-    argv = ["run", "--detach", "--name", name, "--hostname", "server", "--cpus", "2", "--memory", str(MEMORY_BYTES)]
+    argv = ["run", "--detach", "--name", name, "--hostname", hostname, "--cpus", "2", "--memory", str(MEMORY_BYTES)]
     argv += ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
+    argv += ["--cap-add", "SYS_TIME"] if own_clock else []
     argv += ["--cgroupns", "private", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]
     argv += ["--env", "container=docker", "--publish", f"127.0.0.1:{port}:22"]
     argv += ["--volume", f"{cache}:{PACKAGES}"] if cache else []

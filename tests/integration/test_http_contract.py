@@ -261,6 +261,14 @@ class TestReadyArms:
         assert server == serverless
         assert server["total"] == DATASET["test"]
 
+    def test_both_say_the_time_of_their_hosts_clock(self, ready: Arms) -> None:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        for arm in ready.both():
+            begun = time.clock_gettime(time.CLOCK_MONOTONIC)
+            said = json.loads(arm.ask("GET", "/clock").body)
+            assert begun - 1e-6 <= said["monotonic_seconds"] <= time.clock_gettime(time.CLOCK_MONOTONIC) + 1e-6
+            assert (said["clock"], said["host_boot_id"]) == ("CLOCK_MONOTONIC", boot)
+
     def test_both_read_back_the_same_settings(self, ready: Arms) -> None:
         server, serverless = (json.loads(answer.body) for answer in ready.ask("GET", "/startup"))
         assert server["effective"].pop("pid") != serverless["effective"].pop("pid")

@@ -13,6 +13,7 @@ from typing import Any
 from . import ab, http, round_trip
 from .ab_report import parse_version
 from .clock import Deadline, host_boot_id, monotonic, wall_clock_offset
+from .clock_offset import Readings
 from .expectation import mismatches, parse_answer
 from .files import sha256_of, wait_for_files, write_atomically
 from .process import Completed, run_with_deadline
@@ -56,7 +57,8 @@ class Surroundings:
     """What a trial needs beside the load: ab, folders, and the marks of those who watch it.
 
     `work_dir` is a folder of the trial's own; `artifact_dir`, where there is one, gets ab's stdout and CSV. `connects`
-    connections are opened and closed before anything is sent, to know the network.
+    connections are opened and closed before anything is sent, to know the network. `clock_url` is asked for the clock
+    of the service's host before the load and after it, where that is another one.
     """
 
     ab_path: str
@@ -66,6 +68,7 @@ class Surroundings:
     ready_deadline_seconds: float = 60.0
     deadline_seconds: float | None = None
     connects: int = 0
+    clock_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,16 @@ def read_body(params: Mapping[str, Any]) -> bytes | None:
         raise ab.InvalidLoad(f"body_path {params['body_path']} cannot be read: {error.strerror}") from error
 
 
+def check_clock_url(url: str | None) -> None:
+    """Raises InvalidLoad where the option clock_url is no address that can be asked."""
+    if url is None:
+        return
+    try:
+        http.check_url(url)
+    except http.RequestFailed as failure:
+        raise ab.InvalidLoad(f"clock_url: {failure.message}") from failure
+
+
 def check_program(ab_path: str) -> str:
     """The version that `ab_path -V` claims. Raises LoadFailed where it does not start or is not ApacheBench."""
     argv = [ab_path, "-V"]
@@ -165,9 +178,12 @@ def run_load(
     measured = ab.nothing_measured(load.requests)
     lengths = ab.KnownLengths()
     run = after = None
+    clock = Readings(surroundings.clock_url)
     if not before.nobody_there:
+        clock.before()
         run = _run_ab(argv, csv_path, deadline_seconds)
         after = send_probe(probing)
+        clock.after()
         reasons += [] if after.problem is None else [f"{after.problem} (after the load)"]
         lengths = ab.KnownLengths.of(before.good_body(), after.good_body())
         measured = ab.measure(
@@ -192,6 +208,7 @@ def run_load(
         "censored": ab.censored(load, run.ended, measured) if run else ab.NONE_CENSORED,
         "first_request_seconds": None if before.good_body() is None else round(before.seconds, 6),
         "connect_seconds": connected,
+        "clock": clock.facts(),
         "body_lengths": asdict(lengths),
         "probes": {"before": before.facts(), "after": after.facts() if after else None},
         "sizing": sized,

@@ -59,6 +59,7 @@ REASON_CODES = (
     "client_failed",  # this host ran out of descriptors or ports
     "failed_requests",  # more failed than max_error_rate allows
     "too_few_arrivals",  # the schedule is empty
+    "hosts_apart",  # a run's load hosts did not send at the same time; the module never says this
 )
 
 # A generator is late by its host's timers and scheduler. Its lag is part of every latency from the intended time, so

@@ -13,6 +13,7 @@ from typing import Any
 from . import open_loop, open_loop_client, open_loop_knee
 from .ab_load import LoadFailed, Probe, Probing, instance_changes, send_probe, wait_for_watchers
 from .clock import host_boot_id
+from .clock_offset import Readings
 from .expectation import mismatches, parse_answer
 from .files import sha256_of, write_atomically
 from .open_loop import Request
@@ -22,6 +23,8 @@ MOST_VALUES_IN_FACTS = 1000
 ARTIFACT = "open_loop.csv"
 # What a load may take beyond its schedule and its last time-out.
 DEADLINE_RESERVE_SECONDS = 5.0
+# Hosts that are to begin together are told so some seconds before. A moment further off is a clock that is wrong.
+MOST_BEGIN_AHEAD_SECONDS = 300.0
 # Between two steps of a sweep, so that a queue of the last one is not the next one's.
 SETTLE_SECONDS = 1.0
 
@@ -49,11 +52,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Folders, and the marks of those who watch the load."""
+    """Folders, the marks of those who watch the load, and where the clock of the service's host can be asked for.
+
+    `begin_utc_seconds` is when to begin by this host's wall clock, so that several hosts begin together.
+    """
 
     artifact_dir: str | None = None
     ready_files: Sequence[str] = ()
     ready_deadline_seconds: float = 60.0
+    clock_url: str | None = None
+    begin_utc_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,12 +90,17 @@ def run(plan: Plan, surroundings: Surroundings, sweep: open_loop_knee.Sweep | No
     wait_for_watchers(surroundings.ready_files, surroundings.ready_deadline_seconds)
     loads: list[_Load] = []
     after = searched = None
+    clock = Readings(surroundings.clock_url)
+    begin = None
     if not before.nobody_there:
+        clock.before()
+        begin = _wait_for_begin(surroundings.begin_utc_seconds)
         if sweep is None:
             loads = [_send(plan, due, before)]
         else:
             loads, searched = _search(plan, sweep, before)
         after = send_probe(plan.probing)
+        clock.after()
         reasons += [] if after.problem is None else [f"{after.problem} (after the load)"]
         reasons += instance_changes(before, after)
     if sweep is None:
@@ -114,6 +127,8 @@ def run(plan: Plan, surroundings: Surroundings, sweep: open_loop_knee.Sweep | No
         "most_under_way": load.most_under_way if load else None,
         "samples_seconds": latencies if 0 < len(latencies) <= MOST_VALUES_IN_FACTS else None,
         "window": _whole_window(loads),
+        "clock": clock.facts(),
+        "begin": begin,
         "client": _whole_client(loads),
         "cpus": used_cpus,
         "policy": load.policy if load else None,
@@ -146,6 +161,25 @@ def judge_of(expect: Mapping[str, Any] | None, known_good: bytes | None) -> open
         return good
 
     return judge
+
+
+def _wait_for_begin(begin_utc_seconds: float | None) -> dict[str, float] | None:
+    """Wait for a moment of the wall clock, and say what it was and is; one that is over is begun at once.
+
+    Raises LoadFailed where it is so far off that the clock must be wrong.
+    """
+    if begin_utc_seconds is None:
+        return None
+    ahead = begin_utc_seconds - time.time()
+    if ahead > MOST_BEGIN_AHEAD_SECONDS:
+        raise LoadFailed(
+            f"begin_utc_seconds is {ahead:.0f} s ahead of this host's wall clock, {MOST_BEGIN_AHEAD_SECONDS:g} s are"
+            " waited for at most",
+            "wait for the common begin",
+            "set this host's clock, for instance by NTP",
+        )
+    time.sleep(max(0.0, ahead))
+    return {"planned_utc_seconds": begin_utc_seconds, "utc_seconds": round(time.time(), 3)}
 
 
 def _send(plan: Plan, due: Sequence[float], before: Probe) -> _Load:

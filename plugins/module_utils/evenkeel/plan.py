@@ -26,7 +26,7 @@ def block_orders(arms: list[str], blocks: int, generator: random.Random) -> list
     return orders[:blocks]
 
 
-def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], seed: int) -> list[dict[str, Any]]:
+def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Every trial of a run, in order.
 
     First each arm's discarded start (it brings the files into the page cache) and its trained starts; then the blocks.
@@ -40,7 +40,8 @@ def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], se
     Args:
         run: ``trained_starts``, ``loading_starts``, ``blocks`` and ``idle_windows``, each a count an arm; and
             ``open_loop``, null or not there for none.
-        arms: arm name to its ``host`` and ``load_host``; one arm, or both.
+        arms: arm name to its ``host`` and ``load_host``, and ``load_hosts`` where several send its open loop together;
+            one arm, or both.
         seed: for the order; the same seed gives the same plan.
 
     Raises:
@@ -73,6 +74,8 @@ def trial_plan(run: Mapping[str, Any], arms: Mapping[str, Mapping[str, str]], se
                 "counted": counted,
             }
         )
+        if kind == "open_loop" and arms[arm].get("load_hosts"):
+            trials[-1]["load_hosts"] = list(arms[arm]["load_hosts"])
 
     for arm in block_orders(names, 1, generator)[0]:
         add(f"w01-{arm}-imports", arm, "start", block=None, mode="imports", counted=False)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analysis import watched
-from analysis.watched import Window
+from analysis.clocks import Window
 
 WINDOW = Window(10.0, 20.0, "boot")
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -129,6 +130,21 @@ class TestGoodLoad:
         assert 0 < asked["connect_seconds"]["min"] <= asked["connect_seconds"]["p50"] < 1
         assert requests == 6, "a connection alone is no request"
         assert silent["connect_seconds"] is None
+
+    def test_the_clock_of_the_services_host_is_read_before_and_after_where_it_is_asked_for(
+        self, run: Callable[..., dict[str, Any]]
+    ) -> None:
+        said = json.dumps({"monotonic_seconds": 1e6, "host_boot_id": "another"}).encode()
+        with http_server(always(Reply())) as server, http_server(always(Reply(body=said))) as clock:
+            asked = facts_of(run(server, requests=4, clock_url=f"{clock.url}clock"))
+            times = [one.at_seconds for one in clock.received]
+            silent = facts_of(run(server, requests=4))
+        assert asked["valid"]
+        assert [asked["clock"][edge]["host_boot_id"] for edge in ("before", "after")] == ["another"] * 2
+        assert len(times) == 40
+        assert times[19] < asked["window"]["start_monotonic_seconds"]
+        assert asked["window"]["end_monotonic_seconds"] < times[20]
+        assert silent["clock"] is None
 
     def test_samples_are_the_csvs(self, run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
         with http_server(lambda number: Reply(delay_seconds=0.01 * (number % 5))) as server:
@@ -425,6 +441,7 @@ class TestOptions:
             ({"deadline_seconds": "nan"}, "deadline_seconds is nan"),
             ({"connects": -1}, "connects is -1: from 0 to 1000 connections are opened"),
             ({"ready_deadline_seconds": -1}, "ready_deadline_seconds is -1"),
+            ({"clock_url": "10.0.0.7/clock"}, "clock_url: unsupported URL '10.0.0.7/clock'"),
             ({"at_least_seconds": -1}, "at_least_seconds is -1"),
             ({"at_least_seconds": 1, "requests": 200}, "at_most_requests is 100 and requests, the fewest, 200"),
             ({"url": "http://127.0.0.1:8081"}, "no path"),

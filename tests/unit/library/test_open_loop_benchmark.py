@@ -138,6 +138,39 @@ class TestGoodLoad:
         assert (tmp_path / "stop").exists()
         assert missing["failed"] and "never" in missing["msg"]
 
+    def test_the_clock_of_the_services_host_is_read_before_and_after(self, run: Callable[..., dict[str, Any]]) -> None:
+        body = json.dumps({"monotonic_seconds": 1e6, "host_boot_id": "another"}).encode()
+
+        async def script(_number: int, writer: asyncio.StreamWriter) -> None:
+            writer.write(answer(body))
+
+        with raw_server(good_after(lambda _: 0.0)) as server, raw_server(script) as clock:
+            facts = facts_of(run(server.url, clock_url=clock.url))
+            arrived = list(clock.arrived)
+        assert [facts["clock"][edge]["n"] for edge in ("before", "after")] == [20, 20]
+        assert arrived[19] < facts["window"]["start_monotonic_seconds"]
+        assert facts["window"]["end_monotonic_seconds"] < arrived[20]
+
+    def test_it_begins_at_a_moment_that_several_hosts_can_be_told(self, run: Callable[..., dict[str, Any]]) -> None:
+        moment = time.time() + 1.5
+        with raw_server(good_after(lambda _: 0.0)) as server:
+            facts = facts_of(run(server.url, seconds=0.1, begin_utc_seconds=moment))
+        assert facts["begin"]["planned_utc_seconds"] == pytest.approx(moment)
+        assert 0 <= facts["begin"]["utc_seconds"] - moment + 0.001 < 1
+
+    def test_a_moment_that_is_over_is_begun_at_once(self, run: Callable[..., dict[str, Any]]) -> None:
+        with raw_server(good_after(lambda _: 0.0)) as server:
+            facts = facts_of(run(server.url, seconds=0.1, begin_utc_seconds=1000.0))
+            assert facts_of(run(server.url, seconds=0.1))["begin"] is None
+        assert facts["begin"]["utc_seconds"] > 1e9
+
+    def test_a_moment_of_a_clock_that_is_wrong_is_not_waited_for(self, run: Callable[..., dict[str, Any]]) -> None:
+        with raw_server(good_after(lambda _: 0.0)) as server:
+            result = run(server.url, begin_utc_seconds=time.time() + 3600)
+        assert result["failed"]
+        assert "s ahead of this host's wall clock" in result["msg"]
+        assert "set this host's clock" in result["next_step"]
+
     def test_a_cpu_of_its_own(self, run: Callable[..., dict[str, Any]]) -> None:
         before = os.sched_getaffinity(0)
         one = min(before)
@@ -426,6 +459,8 @@ class TestSweep:
         ({"body": "x"}, "a GET request has no body"),
         ({"sweep": {"factor": 1}}, "sweep.factor is 1"),
         ({"url": "ftp://127.0.0.1/"}, "http://"),
+        ({"clock_url": "nowhere"}, "clock_url: unsupported URL 'nowhere'"),
+        ({"begin_utc_seconds": -1}, "begin_utc_seconds is -1"),
     ],
 )
 def test_impossible_options_are_refused_by_name(
@@ -435,3 +470,30 @@ def test_impossible_options_are_refused_by_name(
     assert result["failed"]
     assert said in result["msg"]
     assert result["next_step"]
+
+
+def test_a_load_that_ran_beside_others_is_taken_by_its_recording(
+    module: ModuleType, run_module: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "j7.1"
+    path.write_text(json.dumps({"ansible_facts": {"open_loop_benchmark": {"valid": True}}, "changed": False}))
+    job = {"ansible_job_id": "j7.1", "results_file": str(path), "started": 1, "finished": 0}
+    result = run_module(module, {"recording": job})
+    assert result["ansible_facts"] == {"open_loop_benchmark": {"valid": True}}
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "one of the following is required: url, recording"),
+        ({"url": REFUSED_URL}, "missing parameter(s) required by 'url': rate_rps"),
+        ({"url": REFUSED_URL, "rate_rps": 1, "recording": {}}, "mutually exclusive"),
+    ],
+)
+def test_a_load_is_sent_or_taken(
+    module: ModuleType, run_module: Callable[..., dict[str, Any]], options: dict[str, Any], said: str
+) -> None:
+    result = run_module(module, options)
+    assert result["failed"]
+    assert said in result["msg"]

@@ -323,7 +323,16 @@ def test_other_methods(ready: Service, method: str, path: str, allowed: str) -> 
     assert method == "HEAD" or document(answer)["error"] == f"{path} does not take {method}"
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/ready", "/startup"])
+def test_the_clock_of_its_host_is_said_at_all_times(service: Service) -> None:
+    begun = time.clock_gettime(time.CLOCK_MONOTONIC)
+    answer = ask(service, "/clock")
+    said = document(answer)
+    assert (answer.status, said["clock"]) == (200, "CLOCK_MONOTONIC")
+    assert begun - 1e-6 <= said["monotonic_seconds"] <= time.clock_gettime(time.CLOCK_MONOTONIC) + 1e-6
+    assert said["host_boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/ready", "/startup", "/clock"])
 def test_head_has_gets_status_and_no_body(service: Service, start: Start, path: str) -> None:
     for _ in range(2):
         answer = ask(service, path, "HEAD")

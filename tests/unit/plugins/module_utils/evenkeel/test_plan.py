@@ -162,3 +162,13 @@ def test_an_open_loop_that_cannot_be_planned_is_refused(change: dict[str, object
 def test_a_mode_names_its_fraction(percent: int) -> None:
     assert open_loop_fraction(open_loop_mode(percent / 100)) == percent / 100
     assert open_loop_fraction("sweep") is open_loop_fraction(None) is open_loop_fraction("load") is None
+
+
+def test_only_an_open_loop_is_planned_from_several_load_hosts() -> None:
+    """ab is one process on one host, so every other trial comes from the first of them."""
+    open_loop = {"request": "predict", "blocks": 2, "fractions": [0.3, 0.8], "sweep": None}
+    arms = {"server": {"host": "s", "load_host": "a", "load_hosts": ["a", "b"]}, "serverless": BOTH["serverless"]}
+    for trial in trial_plan({**DEMO, "open_loop": open_loop}, arms, 1):
+        several = trial["arm"] == "server" and trial["kind"] == "open_loop"
+        assert trial.get("load_hosts") == (["a", "b"] if several else None)
+        assert trial["load_host"] == arms[trial["arm"]]["load_host"]
