@@ -125,7 +125,16 @@ def ssh_machine(folder: Path, hostname: str = "server", *, own_clock: bool = Fal
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     cache = os.environ.get("UV_CACHE_DIR")
     argv = ["run", "--detach", "--name", name, "--hostname", hostname, "--cpus", "2", "--memory", str(MEMORY_BYTES)]
-    argv += ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
+    argv += [
+        "--cap-add",
+        "SYS_ADMIN",
+        "--cap-add",
+        "SYS_NICE",
+        "--security-opt",
+        "seccomp=unconfined",
+        "--security-opt",
+        "apparmor=unconfined",
+    ]
     argv += ["--cap-add", "SYS_TIME"] if own_clock else []
     argv += ["--cgroupns", "private", "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]
     argv += ["--env", "container=docker", "--publish", f"127.0.0.1:{port}:22"]

@@ -64,9 +64,9 @@ class Sweep:
     def definition(self) -> str:
         """The knee in words, for whoever reads its figure."""
         return (
-            f"the highest rate at which at most {self.max_error_rate * 100:g} % of the arrivals got no good answer, answers"
-            f" came at {LEAST_ANSWERED * 100:g} % or more of the rate of arrivals, and the 99th percentile of the latency was"
-            f" at most {self.slowdown:g} times the median at the sweep's first rate"
+            f"the highest rate at which at most {self.max_error_rate * 100:g} % of the arrivals got no good answer,"
+            f" answers came at {LEAST_ANSWERED * 100:g} % or more of the rate of arrivals, and the 99th percentile of"
+            f" the latency was at most {self.slowdown:g} times the median at the sweep's first rate"
         )
 
 

@@ -73,7 +73,7 @@ def test_both_reports_show_them(evaluated: Make) -> None:
     laid_out = document(run)
     text, page = markdown(laid_out), html(laid_out, run)
     assert "## What the platform uses" in text and "What the platform uses</h2>" in page
-    assert "| The function's pod | 0.004 cores | 1.85 cores | 310 MiB | 380 MiB |" in text
+    assert "| The function's pod | 4.00 millicores | 1.85 cores | 310 MiB | 380 MiB |" in text
     assert "| The whole node less its idle baseline | not measured | 1.85 cores | not measured | 70.0 MiB |" in text
     assert "| The whole node less its idle baseline | CPU, idle | the idle node is the baseline itself |" in text
     assert "OpenFaaS&#39;s own pods" in page
