@@ -132,10 +132,13 @@ def test_a_rule_that_can_be_read_is_no_obstacle(tmp_path: Path) -> None:
     assert "Run `ansible-playbook site.yml" in flat(done)
 
 
-def part_of_benchmark(folder: Path, tasks: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run one file of the role benchmark's tasks on the controller alone."""
+def part_of_benchmark(
+    folder: Path, tasks: str, trials: list[dict[str, Any]] | None = None, **variables: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run one file of the role benchmark's tasks on the controller alone, once or for each of these trials."""
     playbook = folder / "part.yml"
     include = {"name": "benchmark", "tasks_from": tasks}
+    loop = {} if trials is None else {"loop": trials, "loop_control": {"loop_var": "benchmark_trial"}}
     known = {"settings_project_dir": str(ROOT), "benchmark_looks_at_machines": False, **variables}
     playbook.write_text(
         yaml.safe_dump(
@@ -145,7 +148,7 @@ def part_of_benchmark(folder: Path, tasks: str, **variables: Any) -> subprocess.
                     "hosts": "localhost",
                     "connection": "local",
                     "gather_facts": False,
-                    "tasks": [{"name": "Do it", "ansible.builtin.include_role": include, "vars": known}],
+                    "tasks": [{"name": "Do it", "ansible.builtin.include_role": include, "vars": known, **loop}],
                 }
             ]
         )
@@ -161,6 +164,19 @@ def test_a_benchmark_that_misses_a_rule_is_closed_and_ends_with_2(results: Path,
     assert f"MISSED threshold_missed {B}: {rule}: MISSED, measured " in flat(done)
     assert json.loads((results / B / "journal.jsonl").read_text().splitlines()[-1])["event"] == "run_finished"
     assert (results / "latest").resolve() == results / B
+
+
+def test_a_run_that_ends_early_looks_no_more(tmp_path: Path) -> None:
+    """After the look that ends a run nothing of it is measured, nor looked at."""
+    folder = SyntheticRun(run_id=A, blocks=16, stop_when="ci_half_width<=90%", finished=False).write(tmp_path)
+    rest = [{"id": f"b{block}-server-load", "kind": "load", "block": block} for block in (11, 12, 13, 14, 15, 16)]
+    for trial in (path for path in (folder / "raw").iterdir() if path.name[:3] in {f"b{one['block']}" for one in rest}):
+        trial.unlink()
+    known = {"benchmark_dir": str(folder), "benchmark_hosts": ["localhost"], "benchmark_looks": [10, 12, 14, 16]}
+    done = part_of_benchmark(tmp_path, "turn", rest, **known)
+    assert done.returncode == 0, done.stdout
+    assert "that is enough" in flat(done)
+    assert [path.name for path in (folder / "raw").glob("look-*.json")] == ["look-0010.json"]
 
 
 def test_a_run_of_a_newer_toolkit_is_no_base_and_is_not_resumed(results: Path, tmp_path: Path) -> None:
