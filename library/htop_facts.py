@@ -248,7 +248,7 @@ argv:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.evenkeel import async_job, cgroup, htop_recording, procfs, watch
+from ansible.module_utils.evenkeel import async_job, htop_recording, procfs, watch
 
 # How long a recording may take to end, where the task does not say.
 COLLECT_SECONDS = 60
@@ -266,12 +266,12 @@ def argument_spec():
     }
 
 
-def group_of(options, pid):
-    """The control group that has the watched processes alone, which a unit named by itself has; else None."""
+def group_of(options):
+    """The name of the control group of the watched processes alone, which a unit named by itself has; else None."""
     unit = options["unit"]
     if unit is None or options["pids"] or options["pid_file"] is not None:
         return None
-    return cgroup.Group(unit if "." in unit else unit + ".service", pid)
+    return unit if "." in unit else unit + ".service"
 
 
 def main():
@@ -297,7 +297,7 @@ def main():
         planned = htop_recording.plan(options["htop_path"], procfs.process_tree(resolve()), interval)
         for warning in planned["warnings"]:
             module.warn(warning)
-        service = htop_recording.Service(resolve, group_of(options, min(resolve())))
+        service = htop_recording.Service(resolve, group_of(options))
         recording = htop_recording.record(planned["argv"], service, watch.Watch(options), interval, module.tmpdir)
     except (watch.WatchError, procfs.ProcessNotFound, ValueError, OSError) as error:
         module.fail_json(

@@ -248,11 +248,11 @@ def _private_home(temporary_dir: str | None) -> Iterator[str]:
 class Service:
     """What is watched: ``resolve`` names its root processes, again after each restart.
 
-    ``group`` is the control group that has these processes and no others: what it counts is recorded beside theirs.
+    ``group`` names the control group that has these processes and no others: what it counts is recorded beside theirs.
     """
 
     resolve: Callable[[], list[int]]
-    group: cgroup.Group | None = None
+    group: str | None = None
 
 
 class Recorder:
@@ -262,8 +262,8 @@ class Recorder:
         self._counter = counter
         self._resolve = service.resolve
         self._silence = silence_seconds
-        self._group = service.group
         self._roots = set(service.resolve())
+        self._group = None if service.group is None else cgroup.Group(service.group, min(self._roots))
         self._first_pids = set(counter.pids)
         self._burst: list[bytes] = []
         self._burst_ends = 0.0

@@ -41,7 +41,7 @@ def record(
     resolve: Callable[[], list[int]],
     *,
     interval: float = INTERVAL,
-    group: cgroup.Group | None = None,
+    group: str | None = None,
     **given: Any,
 ) -> dict[str, Any]:
     argv = [str(program), "-d", "10", "-p", "1"]
@@ -88,8 +88,7 @@ def test_a_control_group_is_counted_beside_the_processes(
     monkeypatch.setattr(cgroup.Group, "usage_seconds", lambda _: float(next(counts)))
     monkeypatch.setattr(cgroup.Group, "working_set_bytes", lambda _: 4096)
     monkeypatch.setattr(cgroup.Group, "resolution_seconds", lambda _: 1e-9)
-    group = cgroup.Group("a-unit.service", service.pid)
-    recording = record(program, lambda: [service.pid], group=group, duration_seconds=0.5)
+    recording = record(program, lambda: [service.pid], group="a-unit.service", duration_seconds=0.5)
     counted, own = recording["group"]["counters"], recording["counters"]
     assert (counted["source"], counted["resolution_seconds"]) == ("cgroup", 1e-9)
     assert [sample[1] for sample in counted["samples"]] == list(range(len(counted["samples"])))
@@ -102,8 +101,9 @@ def test_a_control_group_is_counted_beside_the_processes(
 
 def test_a_control_group_that_cannot_be_seen_is_left_out(tmp_path: Path, service: subprocess.Popen[bytes]) -> None:
     program = standin.install(tmp_path, screens=SCREENS, interval_seconds=INTERVAL)
-    hidden = cgroup.Group("nobody-has-this.service", service.pid)
-    assert record(program, lambda: [service.pid], group=hidden, duration_seconds=0.3)["group"] is None
+    assert (
+        record(program, lambda: [service.pid], group="nobody-has-this.service", duration_seconds=0.3)["group"] is None
+    )
 
 
 def test_the_program_gets_a_private_home_and_a_terminal_of_240_by_60(
