@@ -104,6 +104,35 @@ def longer(job):
 
 service._compute.evaluate = longer
 """
+# A training that ends at the worst moment: once the next starts are to load the model, the instance saves its own.
+SAVES_LATE = """
+
+# A stand-in for the handler's training, made by a test.
+import json
+import os
+import pathlib
+import threading
+import time
+
+
+folder = pathlib.Path(os.environ["EVENKEEL_SERVICE_DIR"])
+
+
+def trains():
+    return json.loads((folder / "service.json").read_text())["start_with"] == "train"
+
+
+def save_late():
+    while trains():
+        time.sleep(0.005)
+    while True:
+        (folder / "model.pt").write_bytes(b"of another training")
+        time.sleep(0.005)
+
+
+if trains():
+    threading.Thread(target=save_late, daemon=True).start()
+"""
 # In front of an instance that is never stopped, as a gateway that keeps a function warm is.
 WARM = """# A stand-in for the handler, made by a test.
 import urllib.error
@@ -218,6 +247,13 @@ def test_half_the_cpus_are_no_equal_ground(toolkit: Toolkit) -> None:
     folder = toolkit.newest_run()
     for report in ("report.md", "report.html"):
         assert "PARITY FAILED" in (folder / report).read_text()
+
+
+def test_what_still_trains_does_not_save_over_the_model_that_is_laid(toolkit: Toolkit) -> None:
+    with handler(toolkit, SAVES_LATE):
+        toolkit.play("benchmark", *ONE_ARM, **SHORT)
+    run = run_json(toolkit.newest_run())
+    assert reasons(run) == {}, run["invalid_reasons"]
 
 
 @contextlib.contextmanager
