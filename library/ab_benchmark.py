@@ -42,25 +42,6 @@ options:
         valid.
       - By default the longest time that a load of requests within O(timeout_seconds) each can take.
     type: float
-  method:
-    description: The request's method.
-    type: str
-    choices: [GET, POST, PUT]
-    default: GET
-  body:
-    description: The body of a C(POST) or C(PUT) request, as text.
-    type: str
-  body_path:
-    description: A file on this host with the body of a C(POST) or C(PUT) request, for instance an image.
-    type: path
-  content_type:
-    description: The body's content type.
-    type: str
-    default: application/json
-  headers:
-    description: Further headers of every request.
-    type: dict
-    default: {}
   keepalive:
     description: Whether connections are used again (HTTP/1.0 keep-alive). By default every request opens its own.
     type: bool
@@ -81,10 +62,6 @@ options:
     description: The fraction of the completed requests that may have failed in a valid load.
     type: float
     default: 0.0
-  fail_on_invalid:
-    description: Whether a load that is not valid fails the task.
-    type: bool
-    default: true
   at_least_seconds:
     description:
       - Size the load so that it lasts at least so long. A round of O(concurrency) simultaneous requests, sent after the
@@ -95,18 +72,6 @@ options:
     description: The most requests to which O(at_least_seconds) may lead.
     type: int
     default: 100
-  ready_file:
-    description: Files that are waited for before ab starts, one for each watcher that runs beside the load.
-    type: list
-    elements: path
-    default: []
-  ready_deadline_seconds:
-    description: How long O(ready_file) is waited for before the task fails without having sent a load.
-    type: float
-    default: 60.0
-  stop_file:
-    description: A file that is made when the load is over, also when it failed, so that watchers end.
-    type: path
   artifact_dir:
     description: A folder for C(ab.txt) (ab's stdout) and C(ab.csv) (its C(-e) file). Files of these names are replaced.
     type: path
@@ -116,17 +81,12 @@ options:
         trip of the network. Nothing is done with 0.
     type: int
     default: 0
-  clock_url:
-    description:
-      - Where the clock of the service's host can be asked for, the C(/clock) of a service of this toolkit. It is
-        asked 20 times before the load and after it.
-      - Give it where the load comes from another host than the one whose watchers see the service, so that the load's
-        window can be found on their clock.
-    type: str
   ab_path:
     description: The program, a name on the search path or a path.
     type: str
     default: ab
+extends_documentation_fragment:
+  - load
 attributes:
   check_mode:
     description: Checks the options, sends nothing and returns the command line that it would run.
@@ -295,34 +255,25 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.evenkeel import ab, ab_load, files
+from ansible.module_utils.evenkeel import ab, ab_load, load_options
 
 MOST_CONNECTS = 1000
 
 ARGUMENT_SPEC = {
+    **load_options.ARGUMENTS,
     "url": {"type": "str", "required": True},
     "requests": {"type": "int", "default": 10},
     "concurrency": {"type": "int", "default": 2},
     "timeout_seconds": {"type": "int", "default": 300},
     "deadline_seconds": {"type": "float"},
-    "method": {"type": "str", "choices": ["GET", "POST", "PUT"], "default": "GET"},
-    "body": {"type": "str"},
-    "body_path": {"type": "path"},
-    "content_type": {"type": "str", "default": "application/json"},
-    "headers": {"type": "dict", "default": {}},
     "keepalive": {"type": "bool", "default": False},
     "variable_length": {"type": "bool", "default": True},
     "expect": {"type": "dict"},
     "max_error_rate": {"type": "float", "default": 0.0},
-    "fail_on_invalid": {"type": "bool", "default": True},
     "at_least_seconds": {"type": "float"},
     "at_most_requests": {"type": "int", "default": 100},
-    "ready_file": {"type": "list", "elements": "path", "default": []},
-    "ready_deadline_seconds": {"type": "float", "default": 60.0},
-    "stop_file": {"type": "path"},
     "artifact_dir": {"type": "path"},
     "connects": {"type": "int", "default": 0},
-    "clock_url": {"type": "str"},
     "ab_path": {"type": "str", "default": "ab"},
 }
 
@@ -347,7 +298,7 @@ def planned_load(params: dict[str, Any]) -> ab.Load:
             raise ab.InvalidLoad(f"{name} is {params[name]}: a positive number of seconds is needed")
     if not 0 <= params["connects"] <= MOST_CONNECTS:
         raise ab.InvalidLoad(f"connects is {params['connects']}: from 0 to {MOST_CONNECTS} connections are opened")
-    ab_load.check_clock_url(params["clock_url"])
+    load_options.check_clock_url(params["clock_url"])
     if params["at_least_seconds"] is not None and params["at_most_requests"] < params["requests"]:
         raise ab.InvalidLoad(
             f"at_most_requests is {params['at_most_requests']} and requests, the fewest, {params['requests']}"
@@ -363,7 +314,7 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
         folder = params["artifact_dir"] or "."
         body_path = None if load.method == "GET" else params["body_path"] or os.path.join(folder, "body")
         return {"argv": ab.build_argv(load, params["ab_path"], os.path.join(folder, "ab.csv"), body_path)}
-    body = ab_load.read_body(params)
+    body = load_options.read_body(params)
     program = module.get_bin_path(params["ab_path"])
     if program is None:
         raise ab_load.LoadFailed(
@@ -404,17 +355,6 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def stop_watchers(module: AnsibleModule) -> None:
-    """Make the stop file; a watcher that never sees it ends at its own deadline."""
-    path = module.params["stop_file"]
-    if path is None or module.check_mode:
-        return
-    try:
-        files.touch(path)
-    except OSError as error:
-        module.warn(f"stop_file {path} cannot be made ({error.strerror}): watchers go on to their own deadlines")
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC, mutually_exclusive=[("body", "body_path")], supports_check_mode=True
@@ -426,7 +366,7 @@ def main() -> None:
     except ab_load.LoadFailed as failure:
         result = {"msg": str(failure), **failure.result}
     finally:
-        stop_watchers(module)
+        load_options.stop_watchers(module)
     if "msg" in result:
         module.fail_json(changed=False, **result)
     module.exit_json(changed=False, **result)

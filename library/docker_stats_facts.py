@@ -21,54 +21,21 @@ options:
     description: Names or ids of running containers. Needed to watch.
     type: list
     elements: str
-  duration_seconds:
-    description:
-      - How long to watch, counted from the first good frame of every container.
-      - Exactly one of O(duration_seconds) and O(stop_file) is needed to watch.
-    type: float
-  stop_file:
-    description: The watch ends when this file appears. It must not exist at the beginning.
-    type: path
-  ready_file:
-    description:
-      - A file made when the first good frame of every container is in and the counters run, for a load that waits.
-      - It must not exist at the beginning.
-    type: path
   interval_seconds:
     description: Time between two samples, from 1 to 60. The engine gives one frame a second; others are left out.
     type: float
     default: 1.0
-  deadline_seconds:
-    description:
-      - The watch ends after this time whatever happens.
-      - The default is O(duration_seconds) and 30 seconds, or an hour with O(stop_file).
-      - With O(recording), how long to wait for the watching task to end; 60 seconds by default.
-    type: float
-  artifact_dir:
-    description:
-      - An existing directory on the target.
-      - Where the facts would hold more than 1,000 values, the lists of samples are written there as
-        C(docker_stats.frames.json) and are null in the facts.
-    type: path
   docker_host:
     description: The engine's socket, C(unix:///path). The default is E(DOCKER_HOST), else C(/var/run/docker.sock).
     type: str
-  recording:
-    description:
-      - The registered result of an earlier C(docker_stats_facts) task that ran asynchronously, or of C(async_status)
-        for it.
-      - With it nothing is watched; the facts of that job are returned, waiting for its end where needed, and its file
-        is removed from the target.
-    type: dict
+extends_documentation_fragment:
+  - watch
 requirements:
   - a running Docker engine on the target
 attributes:
   check_mode:
     description: Can run in check_mode and return the plan without asking the engine.
     support: full
-  diff_mode:
-    description: Returns details on what has changed.
-    support: none
   facts:
     description: Returns the fact C(docker_stats).
     support: full

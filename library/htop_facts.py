@@ -27,46 +27,20 @@ options:
     description: A file that holds the id of one process to watch, its descendants included.
     type: path
   unit:
-    description: A systemd unit whose main process is watched, its descendants included.
+    description:
+      - A systemd unit whose main process is watched, its descendants included.
+      - Where it is all that is watched, its control group is counted too.
     type: str
-  duration_seconds:
-    description:
-      - How long to watch, counted from the first frame, with which the first good one's interval begins.
-      - Exactly one of O(duration_seconds) and O(stop_file) is needed to record.
-    type: float
-  stop_file:
-    description: The watch ends when this file appears. It must not exist at the beginning.
-    type: path
-  ready_file:
-    description:
-      - A file made when the first frame is in and the counters run, for a load that waits for it.
-      - It must not exist at the beginning.
-    type: path
   interval_seconds:
     description: Time between two frames, in whole tenths of a second from 0.5 to 10.
     type: float
     default: 1.0
-  deadline_seconds:
-    description:
-      - The watch ends after this time whatever happens.
-      - The default is O(duration_seconds) and 30 seconds, or an hour with O(stop_file).
-      - With O(recording), how long to wait for the recording task to end; 60 seconds by default.
-    type: float
-  artifact_dir:
-    description:
-      - An existing directory on the target.
-      - Where the facts would hold more than 1,000 values, the lists of frames and samples are written there as
-        C(htop.frames.json) and are null in the facts.
-    type: path
   htop_path:
     description: The htop program, a name searched in PATH or a full path.
     type: str
     default: htop
-  recording:
-    description:
-      - The registered result of an earlier C(htop_facts) task that ran asynchronously, or of C(async_status) for it.
-      - With it nothing is recorded; the facts of that recording are returned, waiting for its end where needed.
-    type: dict
+extends_documentation_fragment:
+  - watch
 requirements:
   - htop 3.0 or later on the target
   - pyte on the controller
@@ -74,9 +48,6 @@ attributes:
   check_mode:
     description: Can run in check_mode and return the plan without starting htop.
     support: full
-  diff_mode:
-    description: Returns details on what has changed.
-    support: none
   facts:
     description: Returns the fact C(htop).
     support: full

@@ -51,25 +51,6 @@ options:
         kept; the load is not valid.
       - By default O(seconds) and O(timeout_seconds) and 5 seconds.
     type: float
-  method:
-    description: The request's method.
-    type: str
-    choices: [GET, POST, PUT]
-    default: GET
-  body:
-    description: The body of a C(POST) or C(PUT) request, as text.
-    type: str
-  body_path:
-    description: A file on this host with the body of a C(POST) or C(PUT) request, for instance an image.
-    type: path
-  content_type:
-    description: The body's content type.
-    type: str
-    default: application/json
-  headers:
-    description: Further headers of every request.
-    type: dict
-    default: {}
   keepalive:
     description: Whether connections are used again where one is free. By default every request opens its own.
     type: bool
@@ -88,10 +69,6 @@ options:
     description: The fraction of the arrivals, up to 1, that may have no good answer in a valid load.
     type: float
     default: 0.0
-  fail_on_invalid:
-    description: Whether a load that is not valid fails the task.
-    type: bool
-    default: true
   cpus:
     description: The CPUs that the load generator runs on, so that it need not share those of the service.
     type: list
@@ -125,30 +102,11 @@ options:
         description: The fraction of the arrivals that may have no good answer at a rate that is held.
         type: float
         default: 0.01
-  ready_file:
-    description: Files that are waited for before the load begins, one for each watcher that runs beside it.
-    type: list
-    elements: path
-    default: []
-  ready_deadline_seconds:
-    description: How long O(ready_file) is waited for before the task fails without having sent a load.
-    type: float
-    default: 60.0
   begin_utc_seconds:
     description:
       - When to begin, in seconds since 1970 by this host's wall clock, so that several hosts begin together. A moment
         that is over when the load is prepared is begun at once; one more than 300 seconds ahead fails.
     type: float
-  stop_file:
-    description: A file that is made when the load is over, also when it failed, so that watchers end.
-    type: path
-  clock_url:
-    description:
-      - Where the clock of the service's host can be asked for, the C(/clock) of a service of this toolkit. It is
-        asked 20 times before the load and after it.
-      - Give it where the load comes from another host than the one whose watchers see the service, so that the load's
-        window can be found on their clock.
-    type: str
   artifact_dir:
     description:
       - A folder for C(open_loop.csv), a line for each arrival in the order of the schedule. With O(sweep) it is
@@ -161,6 +119,8 @@ options:
       - With it nothing is sent; the facts of that job are returned, waiting O(deadline_seconds) (by default 60) for its
         end, and its file is removed from the target.
     type: dict
+extends_documentation_fragment:
+  - load
 attributes:
   check_mode:
     description: Checks the options, sends nothing and returns how many requests it would send.
@@ -337,9 +297,10 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.evenkeel import ab, ab_load, files, open_loop, open_loop_knee, open_loop_run, watch
+from ansible.module_utils.evenkeel import ab, ab_load, load_options, open_loop, open_loop_knee, open_loop_run, watch
 
 ARGUMENT_SPEC = {
+    **load_options.ARGUMENTS,
     "url": {"type": "str"},
     "rate_rps": {"type": "float"},
     "seconds": {"type": "float", "default": 10.0},
@@ -347,16 +308,10 @@ ARGUMENT_SPEC = {
     "seed": {"type": "int", "default": 0},
     "timeout_seconds": {"type": "float", "default": 10.0},
     "deadline_seconds": {"type": "float"},
-    "method": {"type": "str", "choices": ["GET", "POST", "PUT"], "default": "GET"},
-    "body": {"type": "str"},
-    "body_path": {"type": "path"},
-    "content_type": {"type": "str", "default": "application/json"},
-    "headers": {"type": "dict", "default": {}},
     "keepalive": {"type": "bool", "default": False},
     "expect": {"type": "dict"},
     "max_under_way": {"type": "int"},
     "max_error_rate": {"type": "float", "default": 0.0},
-    "fail_on_invalid": {"type": "bool", "default": True},
     "cpus": {"type": "list", "elements": "int", "default": []},
     "sweep": {
         "type": "dict",
@@ -368,10 +323,6 @@ ARGUMENT_SPEC = {
             "max_error_rate": {"type": "float", "default": 0.01},
         },
     },
-    "ready_file": {"type": "list", "elements": "path", "default": []},
-    "ready_deadline_seconds": {"type": "float", "default": 60.0},
-    "stop_file": {"type": "path"},
-    "clock_url": {"type": "str"},
     "begin_utc_seconds": {"type": "float"},
     "artifact_dir": {"type": "path"},
     "recording": {"type": "dict"},
@@ -400,7 +351,7 @@ def planned_load(params: dict[str, Any]) -> tuple[open_loop_run.Plan, open_loop_
         keepalive=params["keepalive"],
     )
     ab.check_load(single)
-    ab_load.check_clock_url(params["clock_url"])
+    load_options.check_clock_url(params["clock_url"])
     sweep = None
     if params["sweep"] is not None:
         sweep = open_loop_knee.Sweep(rate_rps=params["rate_rps"], seconds=params["seconds"], **params["sweep"])
@@ -430,7 +381,7 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
         due = open_loop.schedule(plan.rate_rps, plan.seconds, plan.arrivals, plan.seed)
         said = {"requests": len(due), "seconds": plan.seconds, "deadline_seconds": plan.own_deadline_seconds}
         return {"plan": {**said, "most_steps": sweep.most_steps + sweep.refinements if sweep else 1}}
-    plan = replace(plan, probing=replace(plan.probing, body=ab_load.read_body(params)))
+    plan = replace(plan, probing=replace(plan.probing, body=load_options.read_body(params)))
     surroundings = open_loop_run.Surroundings(
         artifact_dir=params["artifact_dir"],
         ready_files=params["ready_file"],
@@ -450,17 +401,6 @@ def benchmark(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def stop_watchers(module: AnsibleModule) -> None:
-    """Make the stop file; a watcher that never sees it ends at its own deadline."""
-    path = module.params["stop_file"]
-    if path is None or module.check_mode:
-        return
-    try:
-        files.touch(path)
-    except OSError as error:
-        module.warn(f"stop_file {path} cannot be made ({error.strerror}): watchers go on to their own deadlines")
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
@@ -478,7 +418,7 @@ def main() -> None:
     except ab_load.LoadFailed as failure:
         result = {"msg": str(failure), **failure.result}
     finally:
-        stop_watchers(module)
+        load_options.stop_watchers(module)
     if "msg" in result:
         module.fail_json(changed=False, **result)
     module.exit_json(changed=False, **result)

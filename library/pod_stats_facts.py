@@ -43,51 +43,18 @@ options:
         description: The labels of its pods, such as C(faas_function=cifar-cnn); by default all pods of the namespace.
         type: str
         default: ""
-  duration_seconds:
-    description:
-      - How long to watch, counted from the first reading of every counter.
-      - Exactly one of O(duration_seconds) and O(stop_file) is needed to watch.
-    type: float
-  stop_file:
-    description: The watch ends when this file appears. It must not exist at the beginning.
-    type: path
-  ready_file:
-    description:
-      - A file made when every counter was read once, for a load that waits.
-      - It must not exist at the beginning.
-    type: path
   interval_seconds:
     description: Time between two readings of the memory, from 0.1 to 60.
     type: float
     default: 1.0
-  deadline_seconds:
-    description:
-      - The watch ends after this time whatever happens.
-      - The default is O(duration_seconds) and 30 seconds, or an hour with O(stop_file).
-      - With O(recording), how long to wait for the watching task to end; 60 seconds by default.
-    type: float
-  artifact_dir:
-    description:
-      - An existing directory on the target.
-      - Where the facts would hold more than 1,000 values, the lists of samples are written there as
-        C(pod_stats.frames.json) and are null in the facts.
-    type: path
-  recording:
-    description:
-      - The registered result of an earlier C(pod_stats_facts) task that ran asynchronously, or of C(async_status) for
-        it.
-      - With it nothing is watched; the facts of that job are returned, waiting for its end where needed, and its file
-        is removed from the target.
-    type: dict
+extends_documentation_fragment:
+  - watch
 requirements:
   - the Python package kubernetes on the target
 attributes:
   check_mode:
     description: Can run in check_mode and return the plan without asking the cluster.
     support: full
-  diff_mode:
-    description: Returns details on what has changed.
-    support: none
   facts:
     description: Returns the fact C(pod_stats).
     support: full

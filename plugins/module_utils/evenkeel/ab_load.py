@@ -106,34 +106,6 @@ class _Run:
     client: dict[str, float]
 
 
-def read_body(params: Mapping[str, Any]) -> bytes | None:
-    """The request's body, None for a GET. Raises InvalidLoad where the options disagree or the file is not there."""
-    has_body = params["body"] is not None or params["body_path"] is not None
-    if params["method"] == "GET":
-        if has_body:
-            raise ab.InvalidLoad("a GET request has no body: set method to POST or PUT, or leave the body out")
-        return None
-    if not has_body:
-        raise ab.InvalidLoad(f"a {params['method']} request needs body or body_path")
-    if params["body"] is not None:
-        return str(params["body"]).encode("utf-8")
-    try:
-        with open(params["body_path"], "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise ab.InvalidLoad(f"body_path {params['body_path']} cannot be read: {error.strerror}") from error
-
-
-def check_clock_url(url: str | None) -> None:
-    """Raises InvalidLoad where the option clock_url is no address that can be asked."""
-    if url is None:
-        return
-    try:
-        http.check_url(url)
-    except http.RequestFailed as failure:
-        raise ab.InvalidLoad(f"clock_url: {failure.message}") from failure
-
-
 def check_program(ab_path: str) -> str:
     """The version that `ab_path -V` claims. Raises LoadFailed where it does not start or is not ApacheBench."""
     argv = [ab_path, "-V"]

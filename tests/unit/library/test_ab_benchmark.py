@@ -479,13 +479,6 @@ class TestOptions:
     def test_check_mode_refuses_bad_values_too(self, run: Callable[..., dict[str, Any]]) -> None:
         assert run(REFUSED_URL, check_mode=True, requests=0)["failed"]
 
-    def test_documentation_and_argument_spec_are_equal(self, module: ModuleType) -> None:
-        documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-        assert set(documented) == set(module.ARGUMENT_SPEC)
-        for name, spec in module.ARGUMENT_SPEC.items():
-            stated = {key: value for key, value in documented[name].items() if key != "description"}
-            assert stated == spec, name
-
     def test_every_fact_is_documented(self, module: ModuleType, run: Callable[..., dict[str, Any]]) -> None:
         with http_server(always(Reply())) as server:
             facts = facts_of(run(server))

@@ -43,15 +43,6 @@ def module(load_module: Callable[[str], ModuleType]) -> ModuleType:
     return load_module("docker_stats_facts")
 
 
-def test_the_documentation_is_the_argument_spec(module: ModuleType) -> None:
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    spec = module.argument_spec()
-    assert documented.keys() == spec.keys()
-    for name, option in spec.items():
-        for key in ("type", "default", "elements", "required", "choices"):
-            assert documented[name].get(key) == option.get(key), f"{name}: {key}"
-
-
 def test_every_documented_figure_is_returned(module: ModuleType, run_module: Run, tmp_path: Path) -> None:
     with StandinEngine(tmp_path / "d.sock", Container("web", FRAMES, frame_seconds=0.8)) as engine:
         result = run_module(module, {"containers": ["web"], "duration_seconds": 1, "docker_host": engine.docker_host})

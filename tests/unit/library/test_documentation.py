@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.plugins.loader import fragment_loader
+from ansible.utils.plugin_docs import add_fragments
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
@@ -34,6 +36,14 @@ def options_of(options: Mapping[str, Any], nested: str) -> dict[str, Any]:
     return found
 
 
+def documentation(module: ModuleType) -> dict[str, Any]:
+    """A module's documentation with the fragments that it extends, put together as ansible-doc does it."""
+    documented: dict[str, Any] = yaml.safe_load(module.DOCUMENTATION)
+    fragment_loader.add_directory(str(ROOT / "plugins" / "doc_fragments"))
+    add_fragments(documented, str(module.__file__), fragment_loader, is_module=True)
+    return documented
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ACTIONS])
 def test_the_argument_spec_is_the_documentation(
     load_module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, name: str
@@ -47,7 +57,7 @@ def test_the_argument_spec_is_the_documentation(
     with pytest.raises(Asked) as asked:
         module.main()
     wanted = asked.value.args[0]
-    documented = yaml.safe_load(module.DOCUMENTATION)
+    documented = documentation(module)
     assert options_of(wanted["argument_spec"], "options") == options_of(documented["options"], "suboptions")
     assert wanted["supports_check_mode"] is True
     assert documented["attributes"]["check_mode"]["support"] == "full"
@@ -56,7 +66,7 @@ def test_the_argument_spec_is_the_documentation(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_is_whole(load_module: Callable[[str], ModuleType], name: str) -> None:
     module = load_module(name)
-    documented = yaml.safe_load(module.DOCUMENTATION)
+    documented = documentation(module)
     assert documented["module"] == name
     assert not documented["short_description"].endswith(".")
     assert yaml.safe_load(module.EXAMPLES)

@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 from evenkeel import htop_recording
 
 from tests.standins import htop as standin
@@ -29,15 +28,6 @@ def module(load_module: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.fixture
 def htop(tmp_path: Path) -> str:
     return str(standin.install(tmp_path / "bin", screens=SCREENS, interval_seconds=0.5))
-
-
-def test_the_documentation_is_the_argument_spec(module: ModuleType) -> None:
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    spec = module.argument_spec()
-    assert documented.keys() == spec.keys()
-    for name, option in spec.items():
-        for key in ("type", "default", "elements", "required", "choices"):
-            assert documented[name].get(key) == option.get(key), f"{name}: {key}"
 
 
 def test_a_recording_is_returned_and_nothing_changed(module: ModuleType, run_module: Run, htop: str) -> None:

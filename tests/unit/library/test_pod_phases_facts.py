@@ -121,15 +121,6 @@ def soon(seconds: float) -> Any:
     return pytest.approx(seconds + 0.5, abs=0.5)
 
 
-def test_the_documentation_is_the_argument_spec(module: ModuleType) -> None:
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    without_text = {
-        name: {key: value for key, value in option.items() if key != "description"}
-        for name, option in documented.items()
-    }
-    assert without_text == module.argument_spec()
-
-
 def test_a_cold_start_is_measured_and_proven(module: ModuleType, start: Start) -> None:
     with StandinCluster(cold_start()) as cluster:
         result = start(cluster)

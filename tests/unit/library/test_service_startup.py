@@ -95,24 +95,3 @@ def test_bad_options(
     result = run_module(module, {**arguments, **change})
     assert result["failed"]
     assert words in result["msg"]
-
-
-def test_documentation_and_argument_spec_are_equal(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    specs: list[dict[str, Any]] = []
-
-    class Caught(Exception):
-        pass
-
-    def catch(argument_spec: dict[str, Any], **_others: Any) -> None:
-        specs.append(argument_spec)
-        raise Caught
-
-    monkeypatch.setattr(module, "AnsibleModule", catch)
-    with pytest.raises(Caught):
-        module.main()
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    without_text = {
-        name: {key: value for key, value in option.items() if key != "description"}
-        for name, option in documented.items()
-    }
-    assert without_text == specs[0]
