@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m analysis report RUN_DIR``, ``... read RUN_DIR``, ``... look RUN_DIR --blocks N``,
 ``... compare RESULTS_DIR RUN RUN``, ``... latest RESULTS_DIR``, ``... cost RUN_DIR``, ``... prices FILE``, and
-``... thresholds``, which reads standard input.
+``... base RUN_DIR`` and ``... thresholds``, which read standard input.
 
 Exit codes: 0 for a valid run, ``inconclusive`` included; 2 for a run that is INVALID, 4 for a valid one, or a
 comparison, that misses a threshold, with the verdict on standard output; 3 where the command could not do its work: a
@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from analysis import comparison, costing, prices, report, run_store, thresholds, wording
+from analysis.base_run import Ground
 from analysis.errors import RunUnreadable
-from analysis.evaluate import look_at
+from analysis.evaluate import check_base, look_at
 from analysis.render.comparison import comparison_markdown, comparison_terminal
 from analysis.render.document import document
 from analysis.render.markdown import markdown
@@ -51,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
     read = commands.add_parser("read", help="say of which schema version a run is, or why it cannot be read")
     read.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
+    base = commands.add_parser(
+        "base",
+        help='check that a run may stand beside the one that {"profile": ..., "arms": ..., "hosts": ...} on standard'
+        " input describes",
+    )
+    base.add_argument("folder", metavar="RUN_DIR", type=Path, help="a folder under results/ that holds a plan.json")
     commands.add_parser(
         "thresholds",
         help='check the rules in {"thresholds": [...], "trials": [...]} on standard input; without trials, their form',
@@ -74,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "thresholds":
             return _thresholds(sys.stdin)
+        if options.command == "base":
+            return _base(options.folder, sys.stdin)
         if options.command == "look":
             return _look(options.folder, options.blocks)
         return _compare(options) if options.command == "compare" else _COMMANDS[options.command](options.folder)
@@ -91,6 +100,11 @@ def _report(folder: Path) -> int:
     if not run["valid"]:
         return NOT_VALID
     return MISSED if thresholds.missed(run["thresholds"]) else VALID
+
+
+def _base(folder: Path, stream: TextIO) -> int:
+    check_base(Ground(**json.load(stream)), run_store.read_run(folder))
+    return VALID
 
 
 def _thresholds(stream: TextIO) -> int:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.run_store import RunFolder
@@ -16,31 +17,44 @@ SET_BY_TRIAL = "start_with"
 OF_A_MACHINE = ("machine", "cpu_model", "cpu_count")
 
 
-def differences(run: RunFolder, base: RunFolder, *, own: Arm, other: Arm) -> list[str]:
-    """Say what makes a comparison of ``run``'s arm ``own`` with ``base``'s arm ``other`` meaningless.
+@dataclass(frozen=True)
+class Ground:
+    """What a run is known to stand on before it begins: its plan's ``profile`` and ``arms``, and its hosts' facts."""
+
+    profile: Mapping[str, Any]
+    arms: Mapping[str, Any]
+    hosts: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: RunFolder) -> Ground:
+        """Give that of a run that has begun."""
+        return cls(run.plan["profile"], run.plan["arms"], run.hosts)
+
+
+def differences(here: Ground, there: Ground, *, own: Arm, other: Arm) -> list[str]:
+    """Say what makes a comparison of a run's arm ``own`` with the base run's arm ``other`` meaningless.
 
     Those are settings of the service or of the load, and the machines that the arms and their loads ran on. Each
     sentence names the value here and there; none where all are equal.
     """
-    return [*_settings(run, base), *dict.fromkeys(_machines(run, base, own, other))]
+    return [*_settings(here, there), *dict.fromkeys(_machines(here, there, own, other))]
 
 
-def _settings(run: RunFolder, base: RunFolder) -> Iterator[str]:
-    here, there = run.plan["profile"], base.plan["profile"]
-    yield from _unequal("profile.service", here["service"], there["service"])
-    yield from _unequal("profile.run.load", here["run"]["load"], there["run"]["load"])
+def _settings(here: Ground, there: Ground) -> Iterator[str]:
+    yield from _unequal("profile.service", here.profile["service"], there.profile["service"])
+    yield from _unequal("profile.run.load", here.profile["run"]["load"], there.profile["run"]["load"])
 
 
-def _unequal(name: str, here: dict[str, Any], there: dict[str, Any]) -> Iterator[str]:
+def _unequal(name: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted({*here, *there} - {SET_BY_TRIAL}):
         if here.get(key) != there.get(key):
             yield f"{name}.{key} is {here.get(key)} here and {there.get(key)} there"
 
 
-def _machines(run: RunFolder, base: RunFolder, own: Arm, other: Arm) -> Iterator[str]:
+def _machines(here: Ground, there: Ground, own: Arm, other: Arm) -> Iterator[str]:
     for role in ("host", "load_host"):
-        name, base_name = run.plan["arms"][own][role], base.plan["arms"][other][role]
+        name, base_name = here.arms[own][role], there.arms[other][role]
         for key in OF_A_MACHINE:
-            here, there = run.hosts.get(name, {}).get(key), base.hosts.get(base_name, {}).get(key)
-            if here != there:
-                yield f"{key} of the machine {name} is {here} here and of {base_name} {there} there"
+            found, base_found = here.hosts.get(name, {}).get(key), there.hosts.get(base_name, {}).get(key)
+            if found != base_found:
+                yield f"{key} of the machine {name} is {found} here and of {base_name} {base_found} there"

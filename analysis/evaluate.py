@@ -124,22 +124,22 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
     """Give the content of ``run.json``.
 
     ``base`` is the run that the plan's ``base_run`` names: its other arm is set beside this run's one arm, without a
-    verdict. Raises RunUnreadable where the profile names a primary metric or a threshold that does not exist, or the
-    base run does not fit: it is INVALID, measured something else, or on unequal ground.
+    verdict, and over unequal ground this run is INVALID. Raises RunUnreadable where the profile names a primary metric
+    or a threshold that does not exist, or the base run does not fit: it is INVALID, or measured something else.
     """
     primary = run.plan["profile"]["run"]["primary"]
     if primary not in BY_NAME or BY_NAME[primary].words is None:
         known = ", ".join(metric.name for metric in REGISTRY if metric.words)
         raise RunUnreadable(f"the profile's primary metric {primary!r} is not one of: {known}")
     own = _records(run)
-    beside = _beside(run, base) if base is not None else []
+    beside = _beside(base_run.Ground.of(run), base) if base is not None else []
     checks = parity.checks([*own, *beside])
     status = validity.status_of(run)
     stopped = stopping_of(run)
     problems = _problems(run, own)
-    # A run that is INVALID by itself is shown so: its own reasons tell more than its distance to another run.
+    # A run that is INVALID by itself has its own reasons alone: they tell more than its distance to another run.
     if base is not None and not problems:
-        _refuse(base, [problem.message for problem in validity.of_parity(checks)])
+        problems = list(validity.of_parity(checks))
     context = _Context(
         primary=primary,
         margin=run.plan["profile"]["run"]["margin"],
@@ -484,14 +484,22 @@ def _lead_seconds(facts: Mapping[str, Any]) -> float:
 
 
 def _problems(run: RunFolder, own: Sequence[Record]) -> list[validity.Problem]:
-    """List the reasons against a run by its own records; a base run never makes it INVALID."""
+    """List the reasons against a run by its own records."""
     rebuilt = [*rebuild.problems(run), *stopping.problems(run, stopping_of(run))]
     return validity.problems(run, parity.checks(own), rebuilt)
 
 
-def _beside(run: RunFolder, base: RunFolder) -> list[Record]:
-    """Give the trials of the base run's arm that this run did not measure."""
-    mine = {trial.arm for trial in run.trials}
+def check_base(ground: base_run.Ground, base: RunFolder) -> None:
+    """Find out before a run on ``ground`` whether ``base`` can be set beside it. Raises RunUnreadable where not.
+
+    What the arms were granted is seen when both have been measured.
+    """
+    _beside(ground, base)
+
+
+def _beside(ground: base_run.Ground, base: RunFolder) -> list[Record]:
+    """Give the trials of the base run's arm that the run on ``ground`` does not measure."""
+    mine = [Arm(name) for name in ground.arms]
     theirs = _records(base)
     other = [(trial, record) for trial, record in theirs if trial.arm not in mine]
     if len(mine) != 1 or not other:
@@ -504,16 +512,13 @@ def _beside(run: RunFolder, base: RunFolder) -> list[Record]:
         raise RunUnreadable(
             f"the base run {base.plan['run_id']} is INVALID ({against[0].code}); name a valid run as base_run, or none"
         )
-    _refuse(base, base_run.differences(run, base, own=run.trials[0].arm, other=other[0][0].arm))
-    return other
-
-
-def _refuse(base: RunFolder, differences: Sequence[str]) -> None:
+    differences = base_run.differences(ground, base_run.Ground.of(base), own=mine[0], other=other[0][0].arm)
     if differences:
         raise RunUnreadable(
             f"the base run {base.plan['run_id']} cannot be set beside this run: {'; '.join(differences)}; "
             "name another base_run, or none"
         )
+    return other
 
 
 def _records(run: RunFolder) -> list[Record]:

@@ -179,11 +179,38 @@ def test_a_run_that_ends_early_looks_no_more(tmp_path: Path) -> None:
     assert [path.name for path in (folder / "raw").glob("look-*.json")] == ["look-0010.json"]
 
 
+def known_before(results: Path) -> dict[str, Any]:
+    """What a run of the server alone knows before it begins, with the settings and on the machine of run A."""
+    plan = json.loads((results / A / "plan.json").read_text())
+    return {
+        "results_dir": str(results),
+        "base_run": A,
+        "benchmark_hosts": ["local"],
+        "settings_service_json": plan["profile"]["service"],
+        "benchmark_run": plan["profile"]["run"],
+        "benchmark_arms": {"server": plan["arms"]["server"]},
+        "benchmark_machines": {"local": json.loads((results / A / "raw" / "host-local.json").read_text())},
+    }
+
+
+def test_a_base_run_that_does_not_fit_is_refused_before_anything_is_measured(results: Path, tmp_path: Path) -> None:
+    known = known_before(results)
+    (results / A / "run.json").touch()
+    fits = part_of_benchmark(tmp_path, "base_run", **known)
+    assert fits.returncode == 0, fits.stdout
+    known["benchmark_run"]["load"]["concurrency"] = 9
+    done = part_of_benchmark(tmp_path, "base_run", **known)
+    assert done.returncode == 2
+    said = "cannot be set beside this run: profile.run.load.concurrency is 9 here and 2 there"
+    assert f"base_run={A}: the base run {A} {said}" in flat(done)
+
+
 def test_a_run_of_a_newer_toolkit_is_no_base_and_is_not_resumed(results: Path, tmp_path: Path) -> None:
+    known = known_before(results) | {"resume": A}
+    (results / A / "run.json").touch()
     change_plan(results / A, lambda plan: plan.update(schema_version=3))
-    known = {"results_dir": str(results), "resume": A, "benchmark_older": {"option": "base_run", "run": A}}
-    for tasks, option in (("readable", "base_run"), ("resume", "resume")):
-        done = part_of_benchmark(tmp_path, tasks, **known)
+    for option in ("base_run", "resume"):
+        done = part_of_benchmark(tmp_path, option, **known)
         assert done.returncode == 2
         said = (
             f"{option}={A}: {results / A / 'plan.json'} was made by a newer toolkit (schema 3; this one reads 1 and 2)"
@@ -194,10 +221,6 @@ def test_a_run_of_a_newer_toolkit_is_no_base_and_is_not_resumed(results: Path, t
 def test_a_run_of_an_earlier_version_is_shown_and_not_resumed(results: Path, tmp_path: Path) -> None:
     shutil.copytree(VERSION_1 / OLD, results / OLD)
     before = (results / OLD / "journal.jsonl").read_bytes()
-    readable = part_of_benchmark(
-        tmp_path, "readable", results_dir=str(results), benchmark_older={"option": "base_run", "run": OLD}
-    )
-    assert readable.returncode == 0, readable.stdout
     done = part_of_benchmark(tmp_path, "resume", results_dir=str(results), resume=OLD)
     assert done.returncode == 2
     assert (

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.base_run import Ground
 from analysis.errors import RunUnreadable
-from analysis.evaluate import evaluate
+from analysis.evaluate import check_base, evaluate
 from analysis.metrics import BY_NAME, REGISTRY
 from analysis.report import build
 from analysis.run_store import read_run
-from analysis.schema import Caution, Status, Verdict, first_violation
+from analysis.schema import Caution, Reason, Status, Verdict, first_violation
+from analysis.wording import status_sentence
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_json, change_plan, change_record, write_json
 
 Make = Callable[..., dict[str, Any]]
@@ -196,7 +200,6 @@ def other_threads(base: Path) -> None:
         (other_service, "profile.service.epochs is 10 here and 30 there"),
         (other_load, "profile.run.load.concurrency is 2 here and 1 there"),
         (other_machine, "cpu_model of the machine local is Example CPU here and of local Another CPU there"),
-        (other_threads, "compute threads: server 2, serverless 1"),
     ],
 )
 def test_a_base_run_of_another_ground_is_refused_and_named(
@@ -209,6 +212,54 @@ def test_a_base_run_of_another_ground_is_refused_and_named(
     assert BASE in str(refused.value) and said in str(refused.value)
     assert "start_with" not in str(refused.value)
     assert not (run / "run.json").exists()
+
+
+def test_a_base_run_on_unequal_ground_fails_parity_and_is_shown(tmp_path: Path) -> None:
+    """It is found out when both are measured, and what was measured is not held back for it."""
+    base, folder = beside(tmp_path)
+    other_threads(base)
+    run = build(folder)
+    assert run["invalid_reasons"] == [
+        {
+            "code": Reason.PARITY_FAILED,
+            "message": "compute threads: server 2, serverless 1 (the arms differ)",
+            "trial": None,
+        }
+    ]
+    assert "PARITY FAILED" in str(status_sentence(run))
+    assert "not valid: PARITY FAILED" in (folder / "report.md").read_text("utf-8")
+    found = metric(run, "response_mean_seconds")
+    assert (found["server"]["n"], found["serverless"]["n"], found["ratio"]) == (6, 6, None)
+
+
+def ground(run: Path) -> Ground:
+    """What was known of a run before it began."""
+    plan = json.loads((run / "plan.json").read_text("utf-8"))
+    hosts = {"local": json.loads((run / "raw" / "host-local.json").read_text("utf-8"))}
+    return Ground(plan["profile"], plan["arms"], hosts)
+
+
+@pytest.mark.parametrize(
+    ("differ", "said"),
+    [
+        (lambda base: None, None),
+        (other_service, "cannot be set beside this run: profile.service.epochs is 10 here and 30 there"),
+        (other_load, "profile.run.load.concurrency is 2 here and 1 there"),
+        (other_machine, "cpu_model of the machine local is Example CPU here and of local Another CPU there"),
+        (lambda base: (base / "raw" / "b01-server-load.json").unlink(), f"{BASE} is INVALID (trial_missing)"),
+    ],
+)
+def test_before_a_run_its_base_run_is_checked(tmp_path: Path, differ: Callable[[Path], None], said: str | None) -> None:
+    base, run = beside(tmp_path)
+    differ(base)
+    with nullcontext() if said is None else pytest.raises(RunUnreadable, match=re.escape(said)):
+        check_base(ground(run), read_run(base))
+
+
+def test_a_run_of_both_arms_has_no_base_run(tmp_path: Path) -> None:
+    base = SyntheticRun(run_id=BASE).write(tmp_path)
+    with pytest.raises(RunUnreadable, match="can only be set beside a run of one arm"):
+        check_base(ground(base), read_run(base))
 
 
 def test_a_base_run_may_have_been_started_otherwise_and_have_more_blocks(tmp_path: Path) -> None:

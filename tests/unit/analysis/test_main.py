@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def test_an_invalid_run_ends_with_2_and_its_code(run_folder: Path, capsys: pytes
     assert "slower" not in out
     assert json.loads((run_folder / "run.json").read_text("utf-8"))["valid"] is False
     assert not (run_folder.parent / "latest").is_symlink()
+
+
+@pytest.mark.parametrize(("epochs", "code"), [(10, 0), (30, 3)])
+def test_a_base_run_is_checked_before_the_run(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], epochs: int, code: int
+) -> None:
+    plan = json.loads((run_folder / "plan.json").read_text("utf-8"))
+    plan["profile"]["service"]["epochs"] = epochs
+    hosts = {"local": json.loads((run_folder / "raw" / "host-local.json").read_text("utf-8"))}
+    asked = {"profile": plan["profile"], "arms": {"server": plan["arms"]["server"]}, "hosts": hosts}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asked)))
+    assert main(["base", str(run_folder)]) == code
+    assert ("profile.service.epochs is 30 here and 10 there" in capsys.readouterr().err) == (code == 3)
+    assert not (run_folder / "run.json").exists()
 
 
 def test_an_interrupted_run_says_how_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
