@@ -189,7 +189,7 @@ def known_before(results: Path) -> dict[str, Any]:
         "settings_service_json": plan["profile"]["service"],
         "benchmark_run": plan["profile"]["run"],
         "benchmark_arms": {"server": plan["arms"]["server"]},
-        "benchmark_machines": {"local": json.loads((results / A / "raw" / "host-local.json").read_text())},
+        "benchmark_host_facts": {"local": json.loads((results / A / "raw" / "host-local.json").read_text())},
     }
 
 

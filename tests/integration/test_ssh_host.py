@@ -352,6 +352,15 @@ def test_a_full_disk_is_said_before_anything_is_made(deployed: Deployment) -> No
     assert deployed.machine.shell("ls /var/lib/elsewhere 2>&1; true").endswith("No such file or directory")
 
 
+def test_a_folder_that_keeps_the_services_user_out_is_said_before_anything_is_made(deployed: Deployment) -> None:
+    deployed.machine.shell("install -d -m 0700 /srv/private; install -d /srv/private/below")
+    done = deployed.play("site", evenkeel_state_dir="/srv/private/below/evenkeel", service_port=8090)
+    assert done.returncode == 2
+    assert "/srv/private on the-server keeps other users out (mode 0700)" in said(done), done.stdout
+    assert "chmod o+x /srv/private" in said(done)
+    assert deployed.machine.shell("ls /srv/private/below; rm -r /srv/private") == ""
+
+
 def test_another_lock_needs_room_for_all_its_packages(deployed: Deployment, tmp_path: Path) -> None:
     other = Deployment(
         deployed.folder, deployed.machine, changed_project(tmp_path, "requirements/service.txt", "# x\n")
