@@ -130,6 +130,19 @@ def test_one_arm_alone_is_measured_and_compared_with_nothing(toolkit: Toolkit) -
     assert (toolkit.results / "latest").resolve() == latest
 
 
+def test_a_base_run_that_does_not_fit_is_refused_before_anything_is_measured(toolkit: Toolkit) -> None:
+    base = (toolkit.results / "latest").resolve().name
+    before = sorted(toolkit.results.iterdir())
+    fits = toolkit.play("benchmark", "--check", "--limit", "server", base_run=base, **SHORT)
+    assert fits.returncode == 0, fits.stdout
+    for rehearsed in (["--check"], []):
+        options = [*rehearsed, "--limit", "server"]
+        refused = toolkit.play("benchmark", *options, base_run=base, **SHORT | {"load_concurrency": 3})
+        assert refused.returncode == 2, refused.stdout
+        assert "profile.run.load.concurrency is 3 here and 2 there" in " ".join(refused.stdout.split())
+    assert sorted(toolkit.results.iterdir()) == before
+
+
 def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) -> None:
     process = subprocess.Popen(
         [ANSIBLE_PLAYBOOK, *toolkit.arguments("benchmark", **SHORT)],
