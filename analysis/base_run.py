@@ -52,8 +52,10 @@ def _unequal(name: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> It
 
 
 def _machines(here: Ground, there: Ground, own: Arm, other: Arm) -> Iterator[str]:
+    # Arms on two machines are a pairing, where the base run had both: then this arm must be on the machine that it had.
+    arm = own if own in there.arms else other
     for role in ("host", "load_host"):
-        name, base_name = here.arms[own][role], there.arms[other][role]
+        name, base_name = here.arms[own][role], there.arms[arm][role]
         for key in OF_A_MACHINE:
             found, base_found = here.hosts.get(name, {}).get(key), there.hosts.get(base_name, {}).get(key)
             if found != base_found:

@@ -42,12 +42,14 @@ def certainty(
     comparison: verdict.Comparison | None,
     pairs: Sequence[Compared],
     records: Sequence[Record],
+    *,
     wished: float,
+    level: float,
 ) -> dict[str, Any] | None:
     """Give what ``run.json`` holds of it; None where nothing is tested.
 
     ``pairs`` are those that were compared, in the order of the run; ``wished`` is the relative half-width for which
-    the number of blocks is estimated.
+    the number of blocks is estimated, and ``level`` the one at which the run's intervals are.
     """
     ratios = [pair.ratio for pair in pairs if pair.ratio is not None]
     if comparison is None or metric.words is None or len(ratios) < len(pairs):
@@ -59,7 +61,7 @@ def certainty(
     return {
         "superiority": {"of": "requests" if requests else "trials", **asdict(superiority)} if superiority else None,
         "drift": asdict(drift) if drift else None,
-        "precision": _precision(comparison, wished),
+        "precision": _precision(comparison, wished, level),
     }
 
 
@@ -89,11 +91,11 @@ def _requests(pairs: Sequence[Compared], records: Sequence[Record]) -> Blocks | 
     return [(found[pair.label, Arm.SERVER], found[pair.label, Arm.SERVERLESS]) for pair in pairs]
 
 
-def _precision(comparison: verdict.Comparison, wished: float) -> dict[str, Any] | None:
+def _precision(comparison: verdict.Comparison, wished: float, level: float) -> dict[str, Any] | None:
     if comparison.interval is None:
         return None
     return {
         "half_width": statistics.relative_half_width(comparison.interval),
         "wished": wished,
-        "blocks_needed": statistics.blocks_needed(comparison.n, comparison.interval, wished),
+        "blocks_needed": statistics.blocks_needed(comparison.n, comparison.interval, wished, level),
     }

@@ -212,6 +212,9 @@ def _rows(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[_R
         if row["name"] not in BY_NAME or row["name"] not in theirs:
             continue
         for part in PARTS:
+            # A run of one arm shows another run's arm beside it, and has not measured that.
+            if any(arm not in run["platform"] for run in (reference, other) for arm in _arms_of(part)):
+                continue
             samples = _sample(row, part), _sample(theirs[row["name"]], part)
             if not any(sample.values for sample in samples):
                 continue
@@ -221,6 +224,10 @@ def _rows(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[_R
                 reason = f"different kinds are not compared: {kinds[0]} against {kinds[1]}"
             compared = None if reason else _compare(samples[0].values, samples[1].values)
             yield _Row(BY_NAME[row["name"]], part, *samples, kinds, compared, reason)
+
+
+def _arms_of(part: str) -> tuple[str, ...]:
+    return tuple(arm.value for arm in Arm) if part == thresholds.RATIO else (part,)
 
 
 def _sample(metric: Mapping[str, Any], part: str) -> _Sample:

@@ -201,21 +201,25 @@ def _pay_per_use(
 def _memory(prices: Prices, records: Sequence[Record]) -> tuple[float | None, str | None, str | None]:
     """Give the memory that pay per use would be asked for, where it is from, or why there is none.
 
-    It is the arm's memory limit. An arm without one is given what the provider asks for as many vCPUs as the arm had,
-    since there CPU comes with memory.
+    There CPU comes with memory: it is what the provider asks for as many vCPUs as the arm had, or the arm's memory
+    limit where that is more.
     """
     limit = _granted(records, "memory_limit_bytes")
     a_vcpu, least, most = (
         prices.value(f"pay_per_use_{name}") or 0.0 for name in ("mb_per_vcpu", "least_mb", "most_mb")
     )
-    if limit is not None:
-        megabytes, source = math.ceil(limit / BYTES_OF_MB), "the arm's memory limit"
-    else:
-        cpus = _cpus(records)
-        if cpus is None:
-            return None, None, "neither the arm's memory limit nor its CPUs are known"
-        megabytes = math.ceil(cpus * a_vcpu)
-        source = f"the memory that comes with the arm's {cpus:g} CPUs, since it had no memory limit"
+    cpus = _cpus(records)
+    if limit is None and cpus is None:
+        return None, None, "neither the arm's memory limit nor its CPUs are known"
+    limited = math.ceil((limit or 0.0) / BYTES_OF_MB)
+    with_cpus = math.ceil((cpus or 0.0) * a_vcpu)
+    megabytes, source = limited, "the arm's memory limit"
+    if with_cpus > limited:
+        megabytes = with_cpus
+        least_of_all = (
+            "since it had no memory limit" if limit is None else f"more than its memory limit of {limited} MB"
+        )
+        source = f"the memory that comes with the arm's {cpus:g} CPUs, {least_of_all}"
     if megabytes > most:
         return None, source, f"{source} is {megabytes} MB, and no function may have more than {most:g} MB"
     return max(megabytes, least) * BYTES_OF_MB, source, None

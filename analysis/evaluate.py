@@ -132,13 +132,15 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         known = ", ".join(metric.name for metric in REGISTRY if metric.words)
         raise RunUnreadable(f"the profile's primary metric {primary!r} is not one of: {known}")
     own = _records(run)
-    beside = _beside(base_run.Ground.of(run), base) if base is not None else []
+    ground = base_run.Ground.of(run)
+    beside = _beside(ground, base) if base is not None else []
     checks = parity.checks([*own, *beside])
     status = validity.status_of(run)
     stopped = stopping_of(run)
     problems = _problems(run, own)
     # A run that is INVALID by itself has its own reasons alone: they tell more than its distance to another run.
     if base is not None and not problems:
+        _check_alike(ground, base, beside)
         problems = list(validity.of_parity(checks))
     context = _Context(
         primary=primary,
@@ -167,7 +169,10 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "platform": {arm: described["platform"] for arm, described in sorted(run.plan["arms"].items())},
         "arms": {arm: dict(described) for arm, described in sorted(run.plan["arms"].items())},
         "base_run": run.plan["base_run"],
-        "parity": {"passed": parity.passed(checks), "checks": [check.as_json() for check in checks]},
+        "parity": {
+            "passed": parity.passed(checks, interrupted=status is Status.INTERRUPTED),
+            "checks": [check.as_json() for check in checks],
+        },
         "trials": [_trial(run, trial) for trial in run.trials],
         "metrics": metrics,
         "thresholds": _thresholds(run, metrics, valid=context.valid),
@@ -176,7 +181,13 @@ def evaluate(run: RunFolder, base: RunFolder | None = None) -> dict[str, Any]:
         "study": {
             **normalise.study(),
             "here": side_by_side.here(
-                run, own, metrics, margin=context.margin, cpus=cpus, sweeps=opened["sweeps"] if opened else ()
+                run,
+                own,
+                metrics,
+                margin=context.margin,
+                significance=context.significance,
+                cpus=cpus,
+                sweeps=opened["sweeps"] if opened else (),
             ),
         },
         "normalisation": normalise.normalisation(cpus.get(Arm.SERVER), cpus.get(Arm.SERVERLESS)),
@@ -317,7 +328,7 @@ def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any
                 "server": summary(pair.server for pair in pairs),
                 "serverless": summary(pair.serverless for pair in pairs),
                 "n": sum(pair.ratio is not None for pair in pairs),
-                "pairs": [_pair_json(pair, shown=context.valid) for pair in pairs],
+                "pairs": [_pair_json(pair, shown=context.valid and not context.borrowed) for pair in pairs],
                 "ratio": None if comparison is None else comparison.ratio,
                 "interval": _interval(comparison.interval if comparison else None),
                 "equivalence_interval": _interval(comparison.equivalence_interval if comparison else None),
@@ -325,7 +336,9 @@ def _metrics(context: _Context, records: Sequence[Record]) -> list[dict[str, Any
                 "p_adjusted": adjusted.get(metric.name),
                 "verdict": None if word is None else word.value,
                 "reason": reason,
-                "certainty": certainty.certainty(metric, comparison, kept, records, context.margin),
+                "certainty": certainty.certainty(
+                    metric, comparison, kept, records, wished=context.margin, level=1 - context.significance
+                ),
             }
         )
     return rows
@@ -494,31 +507,34 @@ def check_base(ground: base_run.Ground, base: RunFolder) -> None:
 
     What the arms were granted is seen when both have been measured.
     """
-    _beside(ground, base)
+    _check_alike(ground, base, _beside(ground, base))
 
 
 def _beside(ground: base_run.Ground, base: RunFolder) -> list[Record]:
     """Give the trials of the base run's arm that the run on ``ground`` does not measure."""
-    mine = [Arm(name) for name in ground.arms]
     theirs = _records(base)
-    other = [(trial, record) for trial, record in theirs if trial.arm not in mine]
-    if len(mine) != 1 or not other:
+    other = [(trial, record) for trial, record in theirs if trial.arm not in ground.arms]
+    if len(ground.arms) != 1 or not other:
         raise RunUnreadable(
             f"the base run {base.plan['run_id']} can only be set beside a run of one arm, and must hold the other; "
-            f"this run has {' and '.join(sorted(mine))}; name another base_run, or none"
+            f"this run has {' and '.join(sorted(ground.arms))}; name another base_run, or none"
         )
     against = _problems(base, theirs)
     if against:
         raise RunUnreadable(
             f"the base run {base.plan['run_id']} is INVALID ({against[0].code}); name a valid run as base_run, or none"
         )
-    differences = base_run.differences(ground, base_run.Ground.of(base), own=mine[0], other=other[0][0].arm)
+    return other
+
+
+def _check_alike(ground: base_run.Ground, base: RunFolder, other: Sequence[Record]) -> None:
+    (own,) = ground.arms
+    differences = base_run.differences(ground, base_run.Ground.of(base), own=Arm(own), other=other[0][0].arm)
     if differences:
         raise RunUnreadable(
             f"the base run {base.plan['run_id']} cannot be set beside this run: {'; '.join(differences)}; "
             "name another base_run, or none"
         )
-    return other
 
 
 def _records(run: RunFolder) -> list[Record]:

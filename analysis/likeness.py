@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.base_run import OF_A_MACHINE, SET_BY_TRIAL
 from analysis.figures import ABSENT, lookup
+from analysis.parity import CLIENT_PLACE
 from analysis.schema import Arm
 
 Run = Mapping[str, Any]
@@ -33,6 +34,7 @@ CONDITIONS = (
     "model SHA-256, loaded",
     "test images",
     "concurrency of a load",
+    CLIENT_PLACE,
     "keep-alive",
 )
 REQUESTS = "requests of a load"

@@ -50,7 +50,9 @@ def open_loop(run: RunFolder) -> dict[str, Any] | None:
         "rates": [_rate(run, arm, fraction) for fraction in sorted(settings["fractions"]) for arm in _arms(run)],
         "closed_loop": [_closed_loop(run, arm, settings["request"]) for arm in _arms(run)],
         "sweeps": [
-            _sweep(run, trial) for trial in run.trials if trial.kind is Kind.OPEN_LOOP and trial.mode == "sweep"
+            _sweep(run, trial)
+            for trial in run.trials
+            if trial.kind is Kind.OPEN_LOOP and trial.mode == "sweep" and run.needs(trial)
         ],
     }
 
@@ -149,7 +151,11 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
     trials = [
         trial
         for trial in run.trials
-        if trial.kind is Kind.OPEN_LOOP and trial.arm is arm and open_loop_fraction(trial.mode) == round(fraction, 2)
+        if trial.kind is Kind.OPEN_LOOP
+        and trial.arm is arm
+        and open_loop_fraction(trial.mode) == round(fraction, 2)
+        # A run that ended early owes nothing of the blocks after its end.
+        and run.needs(trial)
     ]
     facts = [lookup(run.records.get(trial.id, {}), "facts", MODULE) for trial in trials]
     reason = next((why for why in map(_why_not_valid, trials, facts) if why is not None), None)
@@ -173,20 +179,23 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
             pooled += requests
             seconds += covered
             cores.append(lookup(one, "client", "cpu_cores"))
-            latency = figures["latency_seconds"]
+            latency, at_least = figures["latency_seconds"], figures["at_least"]
+            censored_from = figures["censored"]["at_least_seconds"]
         else:
-            latency = summarise_latency([], None)
+            latency, at_least, censored_from = summarise_latency([], None), [], None
         told.append(
             {
                 "id": trial.id,
                 "valid": why is None,
                 "reason": why,
                 "latency_seconds": latency,
+                "at_least": at_least,
+                "intervals": _intervals(_timed(requests or ()), censored_from),
                 **_in_order(_timed(requests or ())),
             }
         )
     if not trials:
-        reason = "the run has no trial at this rate"
+        reason = "the run had no block with this rate before it ended"
     measured = loop.measure(pooled, seconds or 1.0, rate_rps or 0.0)
     counts = measured["requests"]
     timed = _timed(pooled)
@@ -207,7 +216,6 @@ def _rate(run: RunFolder, arm: Arm, fraction: float) -> dict[str, Any]:
         "censored": measured["censored"],
         "latency_seconds": measured["latency_seconds"],
         "at_least": measured["at_least"],
-        "intervals": _intervals(timed, measured["censored"]["at_least_seconds"]),
         "service_seconds": measured["service_seconds"],
         "lag_seconds": measured["lag_seconds"],
         "client_cpu_cores": statistics.fmean(known) if known else None,
@@ -246,7 +254,11 @@ def _in_order(latencies: Sequence[float]) -> dict[str, Any]:
 
 
 def _intervals(latencies: Sequence[float], censored_from: float | None) -> dict[str, Any]:
-    """Give the order-statistic interval of each quantile; null where there are too few, or a bound is censored."""
+    """Give the order-statistic interval of each quantile of one load.
+
+    Null where there are too few requests, or a bound is censored. Not of several loads' requests together: those of
+    one start are more alike than those of two, and it takes them for independent.
+    """
     ordered = sorted(latencies)
     found: dict[str, Any] = {}
     for name, fraction in QUANTILES.items():

@@ -21,6 +21,7 @@ OF_BOTH = "exact, of the packages that both arms have"
 # What a difference makes a wrong answer; every other condition is the ground that the arms stand on.
 ANSWERS = ("accuracy", "accuracy before a load", "accuracy after a load", "correct answers")
 EFFECTIVE_CORES_TOLERANCE = 0.10
+CLIENT_PLACE = "place of the load generator"
 # Where a load comes from.
 OWN_HOST = "the arm's own host"
 OTHER_HOST = "another host"
@@ -158,11 +159,16 @@ def is_out_of_sight(facts: Mapping[str, Any]) -> bool:
     )
 
 
-def passed(made: Sequence[Check]) -> bool | None:
-    """Say whether the ground is equal; None where one arm alone leaves nothing to compare."""
+def passed(made: Sequence[Check], *, interrupted: bool = False) -> bool | None:
+    """Say whether the ground is equal; None where one arm alone leaves nothing to compare.
+
+    None too where an interrupted run did not come to record a condition and the others are equal.
+    """
     if any(check.equal is None for check in made):
         return None
-    return all(check.equal for check in made)
+    if any(not check.equal and (check.recorded or not interrupted) for check in made):
+        return False
+    return True if all(check.equal for check in made) else None
 
 
 def granted_cpus(records: Iterable[Record]) -> dict[Arm, float]:
@@ -278,7 +284,7 @@ def _client_place(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> 
     reason = _why_unequal(values)
     return [
         Check(
-            name="place of the load generator",
+            name=CLIENT_PLACE,
             server=_shown(values.get(Arm.SERVER, [])),
             serverless=_shown(values.get(Arm.SERVERLESS, [])),
             equal=None if alone and reason is None else reason is None,

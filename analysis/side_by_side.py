@@ -62,6 +62,7 @@ def here(
     metrics: Sequence[Metric],
     *,
     margin: float,
+    significance: float,
     cpus: Mapping[Arm, float],
     sweeps: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any] | None:
@@ -71,7 +72,11 @@ def here(
     by_name = {metric["name"]: metric for metric in metrics}
     ground = _ground(run, records, cpus)
     rows = [
-        _row(title, by_name[name], _normalised(by_name[name], half, ground, records, margin))
+        _row(
+            title,
+            by_name[name],
+            _normalised(by_name[name], half, ground, records, margin=margin, significance=significance),
+        )
         for title, name, half in ROWS
     ]
     return {
@@ -145,7 +150,7 @@ def _row(title: str, metric: Metric, normalised: Mapping[str, Any]) -> dict[str,
 
 
 def _normalised(
-    metric: Metric, half: str | None, ground: _Ground, records: Sequence[Record], margin: float
+    metric: Metric, half: str | None, ground: _Ground, records: Sequence[Record], *, margin: float, significance: float
 ) -> dict[str, Any]:
     nothing: dict[str, Any] = {"ratio": None, "interval": None, "factors": [], "verdict": None}
     if half is None:
@@ -165,8 +170,9 @@ def _normalised(
         if part is None:
             return {**nothing, "reason": f"how long the network computed in {pair['pair']} is not recorded"}
         ratios.append(normalise.scaled(pair["serverless"]["value"], part, factor) / pair["server"]["value"])
-    compared = verdict.compare(ratios)
-    decided = verdict.decide(compared, compared.p, margin, *(BY_NAME[metric["name"]].words or DURATION))
+    compared = verdict.compare(ratios, significance)
+    words = BY_NAME[metric["name"]].words or DURATION
+    decided = verdict.decide(compared, compared.p, margin, *words, significance=significance)
     interval = compared.interval
     return {
         "ratio": compared.ratio,

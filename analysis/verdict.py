@@ -85,13 +85,16 @@ def decide(
     words for a ratio under and over 1, ``fewest`` the pairs without which there is no verdict. ``significance`` is what
     p is compared with: less than 5 % where a run may end at a look, and then the comparison was made at it.
     """
+    pairs = f"{comparison.n} {'pair' if comparison.n == 1 else 'pairs'}"
     if comparison.n < fewest or p is None:
+        return Decision(Verdict.TOO_FEW_BLOCKS, f"{pairs}, and an interval at 95 % needs {fewest}")
+    if comparison.interval is None:
+        level = _level(1 - significance)
         return Decision(
-            Verdict.TOO_FEW_BLOCKS,
-            f"{comparison.n} {'pair' if comparison.n == 1 else 'pairs'}, and an interval at 95 % needs {fewest}",
+            Verdict.TOO_FEW_BLOCKS, f"{pairs}, too few for an interval at {level}, the level of the run's last look"
         )
     lowest, highest = 1 / (1 + margin), 1 + margin
-    inner, level = comparison.equivalence_interval, f"{round(100 * (1 - 2 * significance), 1):g} %"
+    inner, level = comparison.equivalence_interval, _level(1 - 2 * significance)
     if inner is not None and lowest <= inner.low and inner.high <= highest:
         return Decision(
             Verdict.EQUIVALENT,
@@ -111,6 +114,10 @@ def decide(
         Verdict.INCONCLUSIVE,
         f"p {p:.3g} shows a difference, but the ratio lies inside the margin and its {level} interval does not",
     )
+
+
+def _level(share: float) -> str:
+    return f"{round(100 * share, 1):g} %"
 
 
 def _ratio_interval(differences: Sequence[float], level: float) -> statistics.Interval | None:

@@ -12,6 +12,7 @@ from analysis import burst_credits, parity, steal, thresholds, validity
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Caution, Status, Verdict
+from analysis.verdict import SIGNIFICANCE
 
 Run = Mapping[str, Any]
 
@@ -37,11 +38,13 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def _significant(value: float) -> str:
-    if value == 0 or abs(value) >= 1000:
+    # Rounded first: what rounds up to the next power of ten has a digit less after the point.
+    rounded = float(f"{value:.3g}")
+    if value == 0 or abs(rounded) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
-    if abs(value) < 1:
-        return f"{value:.{2 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
-    return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
+    if abs(rounded) < 1:
+        return f"{rounded:.{2 - math.floor(math.log10(abs(rounded)))}f}".rstrip("0")
+    return f"{rounded:.{0 if abs(rounded) >= 100 else 1 if abs(rounded) >= 10 else 2}f}"
 
 
 def summary(found: Mapping[str, Any] | None, unit: str) -> str:
@@ -79,9 +82,14 @@ def interval(found: Mapping[str, Any] | None) -> str:
     return "-" if found is None else f"{found['low']:.3f} to {found['high']:.3f}"
 
 
-def interval_of(found: Mapping[str, Any] | None, unit: str) -> str:
-    """Print the bounds of an interval of a quantity."""
-    return "n too small" if found is None else f"{quantity(found['low'], unit)} to {quantity(found['high'], unit)}"
+def significance(run: Run) -> float:
+    """What a p is compared with: 5 %, and less where a rule on the verdict looked before the last block."""
+    return float(run["stopping"]["significance"]) if "stopping" in run else SIGNIFICANCE
+
+
+def level(share: float) -> str:
+    """Print a level of confidence or of significance."""
+    return f"{round(100 * share, 1):g} %"
 
 
 def probability(value: float | None) -> str:

@@ -41,7 +41,7 @@ def blocks(run: Mapping[str, Any]) -> Chart | None:
     return Chart(
         id="blocks",
         title=f"{metric['title']}, block by block",
-        finding=_finding(metric, rows),
+        finding=_finding(run, metric, rows),
         reading=(
             "One mark is one trial, in the order of the run; a grey line joins the two of a block, which were measured "
             "next to each other. A slope is drift of the machine, which pairing takes out; one far mark is an outlier, "
@@ -59,10 +59,11 @@ def blocks(run: Mapping[str, Any]) -> Chart | None:
     )
 
 
-def _finding(metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _finding(run: Mapping[str, Any], metric: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     said = []
     both = [pair for pair in metric["pairs"] if None not in (pair["server"]["value"], pair["serverless"]["value"])]
-    if both:
+    # Nothing is compared in a run that is not valid, nor with blocks of another run.
+    if both and run["valid"] and not run["base_run"]:
         higher = sum(pair["serverless"]["value"] > pair["server"]["value"] for pair in both)
         said.append(f"Serverless has the higher figure in {higher} of {len(both)} blocks.")
     for arm in ARMS:

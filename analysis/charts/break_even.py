@@ -66,7 +66,7 @@ def _finding(found: Mapping[str, Any]) -> str:
     spread = f" (95 % interval {interval['low']:.3g} to {interval['high']:.3g}, {even['n']} blocks)" if interval else ""
     if even["beyond_capacity"]:
         return f"Pay per use costs less at every rate that one server can answer: they would meet at {at}{spread}."
-    return f"Below {at}{spread} pay per use costs less, above it the server."
+    return f"Below {at}{spread} pay per use costs less, above it the server, up to what one server answers."
 
 
 def _draw(

@@ -167,19 +167,19 @@ def _key(parts: Sequence[Part], columns: int, room: Room, column: int) -> list[t
 
 
 def _bar(run: Mapping[str, Any], arm: str, mode: str) -> Bar | None:
-    starts = [
-        trial
-        for trial in run["trials"]
-        if (trial["arm"], trial["kind"], trial["mode"]) == (arm, "start", mode)
-        and trial["counted"]
-        and trial["data"].get("phases")
-    ]
+    ready: list[float] = []
     spans: dict[str, list[tuple[float, float]]] = {}
-    for trial in starts:
-        for phase in trial["data"]["phases"]:
+    for trial in run["trials"]:
+        if (trial["arm"], trial["kind"], trial["mode"]) != (arm, "start", mode) or not trial["counted"]:
+            continue
+        phases, seconds = trial["data"].get("phases"), _ready(trial)
+        # A start that was not cold has no figure, and its phases are of another start-up.
+        if not phases or seconds is None:
+            continue
+        ready.append(seconds)
+        for phase in phases:
             if phase["name"] in list(DRAWN) and phase["end_seconds"] is not None:
                 spans.setdefault(phase["name"], []).append((phase["begin_seconds"], phase["end_seconds"]))
-    ready = [value for trial in starts if (value := _ready(trial)) is not None]
     if not ready:
         return None
     middle = {

@@ -22,12 +22,11 @@ Run = Mapping[str, Any]
 
 STATES = ("idle", "busy")
 _PARITY = {True: "Equal ground: passed.", False: "Equal ground: FAILED.", None: "One arm: nothing to compare."}
-VERDICT_HEADERS = ("Metric", "Server", "Serverless", "Ratio", "95 % interval", "Verdict", "n", "p")
 
 _BESIDE = (
     ("report.html", "charts, every pair, equal ground, every figure's definition, method and limits, hosts"),
     ("run.json", "every figure, for programs"),
-    ("samples.csv", "every request"),
+    ("samples.csv", "every request of ApacheBench's loads; those of an open loop are in raw/"),
     ("metrics.prom", "the figures as OpenMetrics"),
     ("raw/", "the raw files that all of it follows from"),
 )
@@ -130,19 +129,23 @@ def verdict_table(run: Run) -> Table:
                 wording.probability(p),
             )
         )
-    return Table("The verdict, metric by metric", VERDICT_HEADERS, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}))
+    interval = f"{wording.level(1 - wording.significance(run))} interval"
+    headers = ("Metric", "Server", "Serverless", "Ratio", interval, "Verdict", "n", "p")
+    return Table("The verdict, metric by metric", headers, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}))
 
 
 def _rules(run: Run) -> Iterator[Rule]:
     """List what makes a verdict one, in the order in which it fails."""
     count = len(run["invalid_reasons"])
+    allowed = run["profile"]["run"]["load"].get("max_error_rate") or 0
+    failures = f"no more than {percent(allowed)} of a load's requests failed" if allowed else "no request failed"
     yield Rule(
         run["valid"],
-        "Every trial is valid: all answers right, no request failed, nothing changed under way."
+        f"Every start and load of the verdict is valid: all answers right, {failures}, nothing changed under way."
         if run["valid"]
         else f"{count} {'reason stands' if count == 1 else 'reasons stand'} against the run.",
     )
-    yield Rule(run["parity"]["passed"], _PARITY[run["parity"]["passed"]])
+    yield Rule(run["parity"]["passed"], _of_parity(run))
     both = run["status"] != Status.ONE_ARM
     found = wording.primary(run)["n"]
     yield Rule(
@@ -153,6 +156,13 @@ def _rules(run: Run) -> Iterator[Rule]:
     )
     for rule in run["thresholds"]:
         yield Rule(rule["met"], f"Threshold {rule['rule']}: {rule['reason']}.")
+
+
+def _of_parity(run: Run) -> str:
+    """Say whether the ground was equal."""
+    if run["parity"]["passed"] is None and run["status"] == Status.INTERRUPTED:
+        return "Equal ground: not known, the run ended before all of it was recorded."
+    return _PARITY[run["parity"]["passed"]]
 
 
 def _reasons(run: Run) -> Iterator[Section]:
@@ -216,19 +226,19 @@ def _load_line(run: Run) -> str:
 
 def _verdicts(run: Run) -> Iterator[Section]:
     family = sum(metric["p_adjusted"] is not None for metric in run["metrics"])
-    margin = run["profile"]["run"]["margin"]
+    margin, significance = run["profile"]["run"]["margin"], wording.significance(run)
     paragraphs = [
         "Server and Serverless are medians over trials; the ratio is serverless / server, below 1 where serverless "
-        "needs less. The "
-        f"interval is the ratio's, at least at 95 %. Margin, fixed before the run: {percent(margin)}."
+        f"needs less. The interval is the ratio's, at least at {wording.level(1 - significance)}. Margin, fixed before "
+        f"the run: {percent(margin)}."
     ]
     if family:
         fewest = min(metric["n"] for metric in run["metrics"] if metric["p_adjusted"] is not None)
         smallest = verdict.smallest_p(fewest)
         paragraphs.append(
-            f"The primary metric is tested alone at 5 %. The other {family} tested are one family: their p are "
-            "adjusted by Holm "
-            f"for {family} comparisons (before that, {fewest} pairs can give no smaller p than {smallest:.3g})."
+            f"The primary metric is tested alone at {wording.level(significance)}. The other {family} tested are one "
+            f"family: their p are adjusted by Holm for {family} comparisons (before that, {fewest} pairs can give no "
+            f"smaller p than {smallest:.3g})."
         )
     reasons = Table(
         "Why each verdict",
@@ -431,7 +441,7 @@ def _parity(run: Run) -> Iterator[Section]:
     yield Section(
         "parity",
         "Equal ground",
-        (f"{_PARITY[run['parity']['passed']]} Each value was read back from what took effect, not from the settings.",),
+        (f"{_of_parity(run)} Each value was read back from what took effect, not from the settings.",),
         items=tuple(found["reason"][0].upper() + found["reason"][1:] + "." for found in run["normalisation"]),
         tables=(
             Table(
@@ -604,16 +614,20 @@ def _break_even(found: Mapping[str, Any]) -> str:
     said = (
         f"Break-even at {wording.quantity(even['rate_rps'], 'requests/s')} ({spread}{even['n']} blocks), "
         f"{percent(even['share_of_capacity'])} of what one server can answer: below that rate pay per use "
-        f"({used['label']}) costs less, above it the server."
+        f"({used['label']}) costs less, above it the server, up to the {_capacity(server)} that one server answers. "
+        "Beyond, each further server is paid in full, and the curve says which costs less."
     )
     if even["beyond_capacity"]:
-        capacity = wording.quantity(server["capacity_rps"], "requests/s")
         said = (
             f"Pay per use ({used['label']}) costs less at every rate: the server would break even at "
             f"{wording.quantity(even['rate_rps'], 'requests/s')} ({spread}{even['n']} blocks), beyond its capacity of "
-            f"{capacity}."
+            f"{_capacity(server)}."
         )
     return said
+
+
+def _capacity(server: Mapping[str, Any]) -> str:
+    return wording.quantity(server["capacity_rps"], "requests/s")
 
 
 def _usd(value: float | None, reason: str | None, when: str = "") -> str:
@@ -689,13 +703,13 @@ def _study(run: Run) -> Iterator[Section]:
         return
     if here["differs"]:
         paragraphs.append(f"Not the study's measurement: {'; '.join(here['differs'])}.")
-    reason = here["ground"]["reason"]
+    reason, level = here["ground"]["reason"], wording.level(1 - wording.significance(run))
     paragraphs.append(f"Normalised: {reason}. Platform, network, memory and CPU in cores are never scaled.")
     yield Section(
         "study",
         "The study's table, and this run's",
         tuple(paragraphs),
-        tables=(_beside_the_study(study, here), _findings(here), _published(study)),
+        tables=(_beside_the_study(study, here, level), _findings(here), _published(study)),
     )
 
 
@@ -738,7 +752,7 @@ def _published(study: Mapping[str, Any]) -> Table:
     )
 
 
-def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any]) -> Table:
+def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any], level: str) -> Table:
     published = {row["name"]: row for row in study["rows"]}
     return Table(
         "The study's figures and this run's, serverless / server",
@@ -749,9 +763,9 @@ def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any]) -> Tabl
             "Server here",
             "Serverless here",
             "Here, as measured",
-            "95 % interval",
+            f"{level} interval",
             "Here, normalised",
-            "95 % interval, normalised",
+            f"{level} interval, normalised",
             "n",
             "Remark",
         ),
@@ -795,9 +809,9 @@ def _method(run: Run) -> Iterator[Section]:
             "the Hodges-Lehmann median of d, the interval the exact signed-rank interval of d, transformed back. Fewer "
             "than "
             f"{verdict.FEWEST_PAIRS} pairs: no interval and no verdict.",
-            "In this order: equivalent, where the 90 % interval lies inside the margin; faster or slower (less or "
-            "more, of "
-            "resources), where the p is at most 0.05 and the ratio lies outside the margin; else inconclusive. Nothing "
+            f"In this order: equivalent, where the {wording.level(1 - 2 * wording.significance(run))} interval lies "
+            "inside the margin; faster or slower (less or more, of resources), where the p is at most "
+            f"{wording.significance(run):.3g} and the ratio lies outside the margin; else inconclusive. Nothing "
             "is dropped: "
             "outliers stay, failures are not latencies, and any failed request makes a run INVALID unless the profile "
             "allows it.",

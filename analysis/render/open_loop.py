@@ -22,7 +22,7 @@ CONDITIONS = {
 
 def content(found: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Table, ...]]:
     """Give the paragraphs and tables of ``run.json``'s ``open_loop``."""
-    tables = [_rates(found), _intervals(found), _in_order(found), _sending(found)]
+    tables = [_rates(found), _loads(found), _sending(found)]
     tables = [table for table in tables if table.rows]
     if found["sweeps"]:
         tables += [_knees(found), _steps(found)]
@@ -51,8 +51,10 @@ def _paragraphs(found: Mapping[str, Any]) -> tuple[str, ...]:
         "concurrency at all times, so that at a low rate the open loop's latencies can be the shorter ones.",
         "A percentile needs 5 (median), 29, 59 and 299 requests. A request without an answer in "
         f"{found['timeout_seconds']:g} s counts as at least that (>=). A failure is not a latency and is counted "
-        "beside it. An interval is of two order statistics and needs no distribution, but takes the requests as "
-        "independent: where neighbours are alike beyond chance, it is too narrow. Nothing is dropped as warm-up.",
+        "beside it. The first table has the requests of all blocks together, and no interval: a start has its own "
+        "level. In the table of the single loads an interval (95 %, two order statistics) says what chance among the "
+        "requests of that load leaves open, and is too narrow where neighbours are alike beyond chance; how much "
+        "starts differ is seen from load to load. Nothing is dropped as warm-up.",
     ]
     hosts = max((rate.get("load_hosts", 1) for rate in found["rates"]), default=1)
     if hosts > 1:
@@ -114,29 +116,33 @@ def _rates(found: Mapping[str, Any]) -> Table:
     )
 
 
-def _intervals(found: Mapping[str, Any]) -> Table:
+def _loads(found: Mapping[str, Any]) -> Table:
+    """Say of each load its own percentiles, whether its requests are independent, and whether it warmed up."""
     rows = tuple(
-        (_load(rate), *(wording.interval_of(rate["intervals"][name], "s") for name in PERCENTILES))
-        for rate in found["rates"]
-        if rate["valid"]
-    )
-    return Table(
-        "95 % intervals of the open loop's percentiles",
-        ("Load", "Median", "p90", "p95", "p99"),
-        rows,
-        frozenset(range(1, 5)),
-    )
-
-
-def _in_order(found: Mapping[str, Any]) -> Table:
-    """Say of each load whether its requests are independent, and whether it warmed up."""
-    rows = tuple(
-        (_load(rate), trial["id"], _alike(trial["autocorrelation"]), _warm_up(trial["warm_up"]))
+        (
+            _load(rate),
+            trial["id"],
+            *(_with_interval(trial, name) for name in PERCENTILES),
+            _alike(trial["autocorrelation"]),
+            _warm_up(trial["warm_up"]),
+        )
         for rate in found["rates"]
         for trial in rate["trials"]
         if rate["valid"]
     )
-    return Table("Each open-loop load in the order of its requests", ("Load", "Trial", "Neighbours", "Warm-up"), rows)
+    return Table(
+        "Each open-loop load by itself, with 95 % intervals",
+        ("Load", "Trial", "Median", "p90", "p95", "p99", "Neighbours", "Warm-up"),
+        rows,
+    )
+
+
+def _with_interval(trial: Mapping[str, Any], name: str) -> str:
+    interval = trial["intervals"][name]
+    value = _latency(trial["latency_seconds"], name, trial["at_least"])
+    if interval is None:
+        return value
+    return f"{value} ({wording.quantity(interval['low'], 's')} to {wording.quantity(interval['high'], 's')})"
 
 
 def _load(rate: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis.schema import Kind
+
 HEADERS = (
     "run_id",
     "trial",
@@ -26,7 +28,7 @@ HEADERS = (
 
 
 def samples_csv(run: Mapping[str, Any]) -> str:
-    """Print every request of a run, one a line, the ascending times of each load."""
+    """Print every request of a run's ApacheBench loads, one a line, the ascending times of each load."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(HEADERS)
@@ -40,6 +42,9 @@ def _rows(run: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
         keys = ("id", "order", "block", "arm", "kind", "mode", "counted")
         about = (run["run_id"], *(trial[key] for key in keys))
         data = trial["data"]
+        # run.json has none of an open loop's requests, but how many of them were censored.
+        if trial["kind"] == Kind.OPEN_LOOP:
+            continue
         samples = data.get("samples_seconds")
         if samples:
             yield from ((*about, index, None, seconds, None) for index, seconds in enumerate(samples, start=1))

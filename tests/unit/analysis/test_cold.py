@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from analysis import cold
+from analysis.charts import charts
+from analysis.charts.phases import _bar
 from analysis.evaluate import evaluate
 from analysis.render.document import document
 from analysis.render.markdown import markdown
@@ -90,6 +92,17 @@ def test_what_was_measured_after_a_start_that_was_not_cold_stands(tmp_path: Path
     assert metric(run, "response_mean_seconds")["n"] == 6
     assert metric(run, "evaluation_seconds")["serverless"]["n"] == 7
     assert metric(run, "first_reply_seconds")["serverless"]["n"] == 5
+
+
+def test_the_phases_of_a_start_that_was_not_cold_are_in_no_bar(tmp_path: Path) -> None:
+    run = warm(SyntheticRun(platforms=KIND).write(tmp_path), "b02-serverless-start")
+    whole = next(chart for chart in charts(run) if chart.id == "phases-load").table.rows
+    for trial in run["trials"]:
+        if trial["id"] == "b02-serverless-start":
+            trial["data"]["phases"] = [dict(phase, end_seconds=1e6) for phase in trial["data"]["phases"]]
+    assert next(chart for chart in charts(run) if chart.id == "phases-load").table.rows == whole
+    bar = _bar(run, "serverless", "load")
+    assert bar is not None and bar.starts == 5
 
 
 def test_too_few_cold_starts_are_too_few(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from analysis import comparison, thresholds
 from analysis.__main__ import main
 from analysis.errors import RunUnreadable
 from analysis.likeness import CONDITIONS, REQUESTS, differences
+from analysis.parity import CLIENT_PLACE
 from analysis.parity import CONDITIONS as PARITY
 from analysis.report import build
 from analysis.schema import first_violation, published
@@ -124,6 +126,17 @@ def other_cpus(folder: Path) -> None:
             change_record(folder, path.stem, {("service_startup", "granted", "affinity_cpus"): [0]})
 
 
+def loads_from_elsewhere(folder: Path) -> None:
+    """Both arms' loads came from another machine of the same kind."""
+
+    def elsewhere(plan: dict[str, Any]) -> None:
+        for described in (*plan["arms"].values(), *plan["trials"]):
+            described["load_host"] = "client"
+
+    change_plan(folder, elsewhere)
+    shutil.copy(folder / "raw" / "host-local.json", folder / "raw" / "host-client.json")
+
+
 UNLIKE: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None, str]] = {
     "data set": ({}, lambda f: change_plan(f, lambda p: p["profile"]["service"].update(dataset="cifar10")), "cifar10"),
     "recipe": ({}, lambda f: change_plan(f, lambda p: p["profile"]["service"].update(recipe="fast")), "service.recipe"),
@@ -141,6 +154,11 @@ UNLIKE: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None, str]] = {
     "model": ({}, other_model, "model SHA-256, loaded, server"),
     "threads": ({}, other_threads, "compute threads, server is 2 in the reference and 1 in the other"),
     "CPUs": ({}, other_cpus, "CPUs granted, server is 2 in the reference and 1 in the other"),
+    "client": (
+        {},
+        loads_from_elsewhere,
+        "place of the load generator, server is the arm's own host in the reference and another host in the other",
+    ),
     "machine": (
         {},
         lambda f: change_json(f / "raw" / "host-local.json", lambda facts: facts.update(cpu_model="Another")),
@@ -180,7 +198,7 @@ def test_unlike_runs_are_refused_and_named_unless_it_is_forced(
 
 
 def test_every_condition_that_makes_runs_unlike_is_a_condition_of_equal_ground() -> None:
-    assert {*CONDITIONS, REQUESTS} <= {condition.name for condition in PARITY}
+    assert {*CONDITIONS, REQUESTS} <= {CLIENT_PLACE, *(condition.name for condition in PARITY)}
 
 
 def test_loads_of_nearly_as_many_requests_are_alike(tmp_path: Path) -> None:
@@ -192,6 +210,15 @@ def test_loads_of_nearly_as_many_requests_are_alike(tmp_path: Path) -> None:
     assert found["stamp"] is None
     named = {one["name"] for one in found["comparisons"][0]["differences"]}
     assert f"{REQUESTS}, server" in named
+
+
+def test_an_arm_that_was_not_measured_is_not_compared(tmp_path: Path) -> None:
+    """Two runs of the server beside one base run have the same figures of the other arm, and neither measured them."""
+    base = SyntheticRun(run_id="20261124T220000Z-00000c").write(tmp_path)
+    for run_id, seed in ((A, 7), (B, 8)):
+        made(tmp_path, run_id, seed=seed, arms=("server",), base_run=base.name)
+    found = compared(tmp_path, A, B)
+    assert {row["part"] for one in found["comparisons"] for row in one["metrics"]} == {"server"}
 
 
 def test_what_differs_in_provenance_is_listed_and_does_not_refuse(tmp_path: Path) -> None:

@@ -256,6 +256,39 @@ def test_before_a_run_its_base_run_is_checked(tmp_path: Path, differ: Callable[[
         check_base(ground(run), read_run(base))
 
 
+def on_two_machines(folder: Path) -> None:
+    """The serverless arm, its load too, was on another machine."""
+
+    def moved(plan: dict[str, Any]) -> None:
+        for described in (plan["arms"]["serverless"], *plan["trials"]):
+            if described.get("arm", "serverless") == "serverless":
+                described.update(host="big", load_host="big")
+
+    change_plan(folder, moved)
+    facts = json.loads((folder / "raw" / "host-local.json").read_text("utf-8")) | {"cpu_model": "Another CPU"}
+    write_json(folder / "raw" / "host-big.json", facts)
+
+
+def test_arms_on_two_machines_are_a_pairing(tmp_path: Path) -> None:
+    """The server's own machine is what must be the same again."""
+    base, run = beside(tmp_path)
+    on_two_machines(base)
+    check_base(ground(run), read_run(base))
+    assert build(run)["valid"]
+    change_json(base / "raw" / "host-local.json", lambda facts: facts.update(cpu_count=8))
+    with pytest.raises(RunUnreadable, match="cpu_count of the machine local is 2 here and of local 8 there"):
+        check_base(ground(run), read_run(base))
+
+
+def test_a_run_that_failed_before_its_machines_were_written_down_says_why_itself(tmp_path: Path) -> None:
+    SyntheticRun(run_id=BASE).write(tmp_path)
+    folder = SyntheticRun(run_id=OWN, arms=("server",), base_run=BASE, finished=False).write(tmp_path)
+    for path in (folder / "raw").iterdir():
+        path.unlink()
+    run = build(folder)
+    assert run["invalid_reasons"][0]["code"] == Reason.RUN_INTERRUPTED
+
+
 def test_a_run_of_both_arms_has_no_base_run(tmp_path: Path) -> None:
     base = SyntheticRun(run_id=BASE).write(tmp_path)
     with pytest.raises(RunUnreadable, match="can only be set beside a run of one arm"):

@@ -12,6 +12,7 @@ from analysis import histogram, open_loop, report
 from analysis.evaluate import evaluate
 from analysis.render.document import document
 from analysis.render.markdown import markdown
+from analysis.render.samples import samples_csv
 from analysis.run_store import read_run
 from analysis.schema import first_violation
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_json, change_record
@@ -61,6 +62,26 @@ def test_a_rates_figures_are_those_of_all_its_trials(folder: Path) -> None:
     assert histogram.count(rate["histogram"]) == 800
     assert histogram.percentile_seconds(rate["histogram"], 99) == pytest.approx(0.2, rel=1e-3)
     assert rate["spectrum"][-1] == [100.0, pytest.approx(0.2)]
+
+
+def test_an_interval_is_of_one_load_and_not_of_all_blocks_together(folder: Path) -> None:
+    run = evaluated(folder)
+    rate = rate_of(run, "server", 0.8)
+    assert "intervals" not in rate
+    (interval, _) = [trial["intervals"]["p99"] for trial in rate["trials"]]
+    assert interval["low"] == pytest.approx(0.01) and interval["high"] == pytest.approx(0.2)
+    text = markdown(document(run))
+    assert "Each open-loop load by itself, with 95 % intervals" in text
+    assert "| Server at 80 % | o02-server-rate80 | 10.0 ms (10.0 ms to 10.0 ms) |" in text
+
+
+def test_an_open_loops_requests_are_not_in_samples_csv(folder: Path) -> None:
+    """run.json holds how many of them were censored, and those alone would look like all."""
+    run = evaluated(folder)
+    for trial in run["trials"]:
+        if trial["kind"] == "open_loop":
+            trial["data"]["censored"] = {"n": 3, "at_least_seconds": 10.0}
+    assert "rate80" not in samples_csv(run) and "b01-server-load" in samples_csv(run)
 
 
 def test_the_weaker_arm_gives_the_rates_and_the_closed_loop_stands_beside(folder: Path) -> None:
@@ -135,11 +156,9 @@ def test_each_load_says_whether_its_requests_are_independent_and_settled(folder:
     for trial in rate["trials"]:
         assert abs(trial["autocorrelation"]["lag1"]) <= 1
         assert trial["autocorrelation"]["bound"] > 0
-    assert rate["intervals"]["p50"]["low"] <= rate["latency_seconds"]["p50"] <= rate["intervals"]["p50"]["high"]
-    assert rate["intervals"]["p50"]["level"] >= 0.95
-    text = markdown(document(run))
-    assert "95 % intervals of the open loop's percentiles" in text
-    assert "by chance within" in text
+        assert trial["intervals"]["p50"]["low"] <= trial["latency_seconds"]["p50"] <= trial["intervals"]["p50"]["high"]
+        assert trial["intervals"]["p50"]["level"] >= 0.95
+    assert "by chance within" in markdown(document(run))
 
 
 def test_a_rising_load_is_called_alike_and_a_slow_begin_a_warm_up() -> None:

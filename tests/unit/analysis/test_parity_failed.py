@@ -18,7 +18,7 @@ from analysis.render.prometheus import prometheus
 from analysis.render.terminal import last_line, terminal
 from analysis.run_store import read_run
 from analysis.schema import Arm, Kind, Reason
-from tests.unit.fixtures.runs.generator import change_plan, change_record
+from tests.unit.fixtures.runs.generator import SyntheticRun, change_plan, change_record
 
 SAID = "PARITY FAILED: the arms did not stand on equal ground (CPUs granted: server 2, serverless 1)."
 
@@ -75,6 +75,17 @@ def test_a_run_that_is_invalid_for_another_reason_does_not_say_it(run_folder: Pa
     assert not run["valid"]
     assert all(parity.FAILED not in text for text in outputs(run).values() if "# HELP" not in text)
     assert 'state="equal ground"} 1' in prometheus(run)
+
+
+def test_what_an_interrupted_run_did_not_record_is_not_known(tmp_path: Path) -> None:
+    folder = SyntheticRun(finished=False).write(tmp_path)
+    for path in (folder / "raw").glob("b*-serverless-load.*"):
+        path.unlink()
+    run = evaluate(read_run(folder))
+    assert run["parity"]["passed"] is None
+    text = outputs(run)["md"]
+    assert "Equal ground: not known, the run ended before all of it was recorded." in text
+    assert "Equal ground: FAILED" not in text
 
 
 def test_one_arm_has_no_line_about_equal_ground(evaluated: Any) -> None:

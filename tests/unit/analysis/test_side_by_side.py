@@ -26,7 +26,7 @@ OTHER_MACHINE = "00000000-0000-4000-8000-000000000002"
 
 
 def paper(tmp_path: Path, **truths: Any) -> Path:
-    folder = SyntheticRun(blocks=BLOCKS, noise=0.02, **truths).write(tmp_path)
+    folder = SyntheticRun(**{"blocks": BLOCKS, "noise": 0.02} | truths).write(tmp_path)
     change_plan(folder, lambda plan: plan["profile"].update(name="paper"))
     return folder
 
@@ -51,8 +51,8 @@ def on_two_machines(folder: Path) -> None:
 
 
 def score(folder: Path, host: str, speed: dict[str, float]) -> None:
-    for edge in EDGES:
-        write_json(folder / "raw" / f"calibration-{host}-{edge}.json", calibrated(speed[edge]))
+    for edge, value in speed.items():
+        write_json(folder / "raw" / f"calibration-{host}-{edge}.json", calibrated(value))
 
 
 def study_of(folder: Path) -> dict[str, Any]:
@@ -126,6 +126,19 @@ def test_each_block_is_scaled_by_its_own_scores_and_only_where_the_network_compu
     measured = row(study, "response_mean_seconds")["interval"]
     assert found["interval"]["high"] / found["interval"]["low"] > measured["high"] / measured["low"]
     assert finding(study, "Response") == ("holds", f"normalised ratio {expected.ratio:.3f}, n 6: slower")
+
+
+def test_after_looks_at_the_verdict_what_is_normalised_is_tested_at_the_last_ones_level(tmp_path: Path) -> None:
+    folder = paper(tmp_path, stop_when="verdict", looks=[6, 8], blocks=8)
+    on_two_machines(folder)
+    for host, speed in (("local", 1000.0), ("big", 2000.0)):
+        score(folder, host, {**speeds(speed), "b07": speed, "b08": speed})
+    critical = evaluate(read_run(folder))["stopping"]["significance"]
+    assert critical < 0.05
+    found = row(study_of(folder), "response_mean_seconds")["normalised"]
+    assert found["interval"] is not None, found["reason"]
+    assert found["interval"]["level"] >= 1 - critical
+    assert f"is at most {critical:.3g}" in found["reason"]
 
 
 def test_a_trained_start_is_scaled_by_the_scores_before_and_after_training(tmp_path: Path) -> None:

@@ -29,6 +29,14 @@ from analysis.schema import Reason, Status, first_violation
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_plan
 
 WIDTH = "ci_half_width<=5%"
+OPEN_LOOP: dict[str, Any] = {
+    "request": "predict",
+    "fractions": [0.3],
+    "seconds": 5,
+    "arrivals": "uniform",
+    "timeout_seconds": 10,
+    "capacity": {"at_least_seconds": 5, "at_most_requests": 2000, "concurrency": 4},
+}
 
 
 def rule(text: str, blocks: int, looks: list[int] | None = None) -> StopRule:
@@ -143,6 +151,24 @@ def test_a_verdict_after_a_look_is_tested_at_its_critical_p(tmp_path: Path) -> N
     primary = next(metric for metric in evaluate(read_run(folder))["metrics"] if metric["primary"])
     assert primary["verdict"] == "slower" and "is at most 0.00305" in primary["reason"]
     assert primary["interval"]["level"] >= 1 - 0.00305
+    text = markdown(document(evaluate(read_run(folder))))
+    assert "| 99.7 % interval |" in text and "tested alone at 0.3 %" in text
+    assert "where the 99.4 % interval lies" in text and "p is at most 0.00305" in text
+    assert "95 % interval" not in text and "at most 0.05" not in text
+
+
+def test_a_run_that_ended_early_keeps_its_open_loop(tmp_path: Path) -> None:
+    open_loop = {**OPEN_LOOP, "blocks": 11, "sweep": {"fraction": 0.2, "seconds": 5}}
+    effects = {"response_mean_seconds": 1.5}
+    folder = SyntheticRun(blocks=12, stop_when="verdict", looks=[10, 12], effects=effects, open_loop=open_loop).write(
+        tmp_path
+    )
+    assert until_stopped(folder) == 10
+    run = evaluate(read_run(folder))
+    assert run["valid"], run["invalid_reasons"]
+    assert [(rate["valid"], len(rate["trials"])) for rate in run["open_loop"]["rates"]] == [(True, 9)] * 2
+    # It was to be sent in the last of the blocks.
+    assert run["open_loop"]["sweeps"] == []
 
 
 def test_an_interrupted_run_with_a_rule_is_still_interrupted(tmp_path: Path) -> None:

@@ -46,6 +46,14 @@ def test_a_difference_shown_inside_the_margin_is_not_called_slower() -> None:
     assert "inside the margin" in decision.reason
 
 
+def test_pairs_that_give_no_interval_at_the_looks_level_are_too_few() -> None:
+    comparison = verdict.compare([1.10, 1.11, 1.09, 1.12, 1.08, 1.13], 0.00305)
+    decision = verdict.decide(comparison, comparison.p, MARGIN, Verdict.FASTER, Verdict.SLOWER, significance=0.00305)
+    assert decision == verdict.Decision(
+        Verdict.TOO_FEW_BLOCKS, "6 pairs, too few for an interval at 99.7 %, the level of the run's last look"
+    )
+
+
 def test_the_adjusted_p_decides() -> None:
     comparison = verdict.compare([1.10, 1.11, 1.09, 1.12, 1.08, 1.13])
     decision = verdict.decide(comparison, 0.19, MARGIN, Verdict.LESS, Verdict.MORE)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.charts import charts, theme
+from analysis.charts.blocks import blocks
 from analysis.charts.break_even import break_even
 from analysis.charts.latency import latency
 from analysis.charts.ratio import _ticks
@@ -185,6 +186,36 @@ def test_percentiles_of_too_few_requests_are_not_printed(evaluated: Make) -> Non
     assert chart.table.rows[-1][1] == "n too small (needs 299)"
 
 
+def test_percentiles_stand_for_all_the_requests_of_a_load(evaluated: Make) -> None:
+    """Beyond 100 requests ab has 101 rows a load: the number is that of the requests."""
+    chart = latency(evaluated(requests=500, blocks=2, trained_starts=0, idle_windows=0))
+    assert chart is not None
+    assert "Server: half of 1000 requests were answered" in chart.finding
+    assert chart.table.headers[1:] == ("server, n = 1000", "serverless, n = 1000")
+    assert chart.table.rows[-1][1] != "n too small (needs 299)"
+
+
+def test_a_long_load_weighs_more_than_a_short_one(evaluated: Make) -> None:
+    run = evaluated(blocks=2, trained_starts=0, idle_windows=0)
+    loads = [trial["data"] for trial in run["trials"] if trial["kind"] == "load" and trial["arm"] == "server"]
+    for data, seconds, count in zip(loads, (1.0, 3.0), (300, 900), strict=True):
+        data |= {"samples_seconds": None, "quantiles_seconds": [seconds] * 101}
+        data["latency_seconds"] |= {"n": count}
+    chart = latency(run)
+    assert chart is not None
+    shares = {row[0]: row[1] for row in chart.table.rows}
+    assert (shares["10 %"], shares["25 %"], shares["50 %"]) == ("1.00 s", "1.00 s", "3.00 s")
+
+
+@pytest.mark.parametrize(("change", "counted"), [({}, True), ({"valid": False}, False), ({"base_run": "x"}, False)])
+def test_blocks_are_only_counted_where_the_arms_are_compared(
+    evaluated: Make, change: dict[str, Any], counted: bool
+) -> None:
+    chart = blocks(evaluated() | change)
+    assert chart is not None
+    assert ("Serverless has the higher figure" in chart.finding) is counted
+
+
 def test_a_failed_start_gets_no_invented_bar(evaluated: Make) -> None:
     run = evaluated()
     for trial in run["trials"]:
@@ -298,7 +329,8 @@ def test_the_ways_of_paying_meet_at_the_break_even(evaluated: Make) -> None:
     chart = break_even(with_cost(evaluated()))
     assert chart is not None
     assert chart.finding == (
-        "Below 0.611 requests/s (95 % interval 0.59 to 0.64, 6 blocks) pay per use costs less, above it the server."
+        "Below 0.611 requests/s (95 % interval 0.59 to 0.64, 6 blocks) pay per use costs less, above it the server, up "
+        "to what one server answers."
     )
     assert "Lambda-equivalent, not OpenFaaS" in chart.reading
     for layout in LAYOUTS:
