@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 import pytest
+from evenkeel import journal
 
 from tests.integration.toolkit import ANSIBLE_PLAYBOOK, PLAYBOOK_SECONDS, ROOT, run_playbook
 from tests.standins.ec2_api import QUOTA, UNAUTHORISED, StandinEc2, console, refusal
@@ -403,6 +404,32 @@ def test_what_aws_does_not_let_go_is_left_whole_and_said(cloud: Cloud) -> None:
     )
     del cloud.aws.answers["DeleteSecurityGroup"]
     cloud.reset()
+
+
+def test_a_reset_waits_for_a_run_and_removes_what_costs_money_first(cloud: Cloud) -> None:
+    cloud.play("site")
+    (instance,) = cloud.instances()
+    results = cloud.folder / "results"
+    run = results / "20260101T000000Z-aaaaaa"
+    run.mkdir(parents=True)
+    other = subprocess.Popen(["sleep", "600"])
+    try:
+        journal.append(str(run / "journal.jsonl"), "run_begun", "run", controller=journal.controller(other.pid))
+        waits = cloud.play("reset", results_dir=str(results))
+    finally:
+        other.kill()
+        other.wait()
+    assert waits.code == 2 and "The run 20260101T000000Z-aaaaaa is under way" in waits.text, waits.text
+    assert [one["InstanceId"] for one in cloud.instances()] == [instance["InstanceId"]]
+
+    # The function's host cannot be reset.
+    damaged = cloud.folder / "damaged"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text("no manifest")
+    both = ("--limit", "server,serverless")
+    done = cloud.play("reset", *both, results_dir=str(results), evenkeel_state_dir=str(damaged))
+    assert done.code == 2 and "is not a readable manifest" in done.text, done.text
+    assert cloud.left() == []
 
 
 @pytest.mark.parametrize("last", ["ImportKeyPair", "RunInstances"])
