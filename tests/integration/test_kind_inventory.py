@@ -216,14 +216,20 @@ def test_every_start_of_a_run_was_proven_cold(deployed: Deployed) -> None:
 
 
 def test_one_arm_alone(deployed: Deployed) -> None:
+    deployed.until_ready("server")
+    refused = deployed.toolkit.play("benchmark", "--limit", "the-serverless", **SHORT)
+    assert refused.returncode == 2
+    said = " ".join(refused.stdout.split())
+    assert "the-server runs on the same machine as the-serverless, which is to be measured" in said, refused.stdout
+    stopped = deployed.toolkit.play("stop", "--limit", "the-server")
+    assert stopped.returncode == 0, stopped.stdout
     done = deployed.toolkit.play("benchmark", "--limit", "the-serverless", **SHORT)
     assert done.returncode == 0, done.stdout
     run = run_json(deployed.toolkit.newest_run())
     assert (run["status"], run["valid"]) == ("one_arm", True)
     assert "VALID" in last_line(done)
     # What ran before runs again.
-    for arm in ("server", "serverless"):
-        deployed.until_ready(arm)
+    deployed.until_ready("serverless")
 
 
 def test_both_arms_can_be_stopped(deployed: Deployed) -> None:

@@ -37,14 +37,19 @@ def load(path: str) -> list[dict[str, Any]]:
         ) from error
 
 
-def missing_parents(path: str) -> list[dict[str, Any]]:
-    """Entries for the folders that do not exist above the manifest's own folder, the deepest one first."""
-    folder = os.path.dirname(os.path.dirname(path))
+def _missing(folder: str) -> list[str]:
+    """``folder`` and those above it that do not exist, the deepest one first."""
     missing = []
     while not os.path.isdir(folder):
-        missing.append({"kind": "parent", "name": folder, "existed_before": False})
+        missing.append(folder)
         folder = os.path.dirname(folder)
     return missing
+
+
+def missing_parents(path: str) -> list[dict[str, Any]]:
+    """Entries for the folders that do not exist above the manifest's own folder, the deepest one first."""
+    missing = _missing(os.path.dirname(os.path.dirname(path)))
+    return [{"kind": "parent", "name": folder, "existed_before": False} for folder in missing]
 
 
 def with_entries(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,7 +70,11 @@ def with_entries(known: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> l
 def save(path: str, entries: list[dict[str, Any]]) -> None:
     """Replaces the manifest in one step: a reader sees the old one or the new one, also after a crash."""
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    made = _missing(folder)
+    os.makedirs(folder, exist_ok=True)
+    # A service may be another user, and passes through them whatever the umask is.
+    for each in made:
+        os.chmod(each, 0o755)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".manifest-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

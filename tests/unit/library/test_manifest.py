@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,23 @@ def test_folders_above_its_own_are_written_down_too(run: Callable[..., dict[str,
         ("path", "/x"),
     ]
     assert not run({**args, "path": str(path)})["changed"]
+
+
+def test_others_pass_through_what_it_makes_whatever_the_umask(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "local" / "state" / "evenkeel" / "m.json"
+    before = os.umask(0o077)
+    try:
+        run({"path": str(path), "role": "r", "entries": [{"kind": "path", "name": "/x"}]})
+        (tmp_path / "another").mkdir()
+        run({"path": str(tmp_path / "another" / "m.json"), "role": "r", "entries": [{"kind": "path", "name": "/x"}]})
+    finally:
+        os.umask(before)
+    made = [path.parent, path.parent.parent, path.parent.parent.parent]
+    assert [folder.stat().st_mode & 0o777 for folder in made] == [0o755] * 3
+    # What was there stays as it was.
+    assert (tmp_path / "another").stat().st_mode & 0o777 == 0o700
 
 
 def test_it_reads_without_entries(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

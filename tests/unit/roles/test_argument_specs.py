@@ -15,9 +15,12 @@ ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 # Roles that the settings do not reach: report.yml has no hosts, and a host that is to be made is not there yet.
 OF_COMPARE = ("a", "b", "baseline", "force", "max_slowdown", "results_dir", "runs", "thresholds")
-PUBLIC = {("report", "run"), ("report", "results_dir"), ("ec2_host", "ssh_host_key_policy")} | {
-    ("compare", name) for name in OF_COMPARE
-}
+PUBLIC = {
+    ("report", "run"),
+    ("report", "results_dir"),
+    ("host_absent", "results_dir"),
+    ("ec2_host", "ssh_host_key_policy"),
+} | {("compare", name) for name in OF_COMPARE}
 PUBLIC_PREFIX = {"ec2_host": "ec2_"}
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 import pytest
+from evenkeel import journal
 
 from tests.integration.toolkit import ANSIBLE_PLAYBOOK, PLAYBOOK_SECONDS, ROOT, run_playbook
 from tests.standins.ec2_api import QUOTA, UNAUTHORISED, StandinEc2, console, refusal
@@ -345,6 +346,90 @@ def test_what_is_ours_is_told_from_what_is_not(cloud: Cloud) -> None:
     # A reset goes to the region in which they were made, and takes both.
     done = cloud.play("reset", environment={"AWS_REGION": "eu-west-1"})
     assert done.code == 0 and cloud.instances() == [], done.text
+
+
+def test_a_type_without_credits_is_made_once_too(cloud: Cloud) -> None:
+    fixed = {"ec2_instance_type": "m6i.large", "ec2_hourly_price_usd": 0.096}
+    cloud.play("site", **fixed)
+    (instance,) = cloud.instances()
+    assert (instance["InstanceType"], cloud.record()["credit_mode"]) == ("m6i.large", None)
+    again = cloud.play("site", **fixed)
+    assert again.changed == 0 and "was made with" not in again.text, again.text
+    # What fails is the connection, to which nothing answers.
+    assert "did not answer by SSH" in again.text
+    cloud.reset()
+
+
+def test_what_aws_does_not_let_go_is_left_whole_and_said(cloud: Cloud) -> None:
+    def refused(*said: str) -> None:
+        done = cloud.play("reset")
+        assert done.code == 2 and done.failures == 1, done.text
+        assert [text for text in said if text not in done.text] == [], done.text
+
+    cloud.play("site")
+    (instance,) = cloud.instances()
+    identity = instance["InstanceId"]
+    cloud.client.modify_instance_attribute(InstanceId=identity, DisableApiTermination={"Value": True})
+    refused(
+        f"Terminating {identity} in us-east-1 failed: Unable to terminate instances:",
+        "Termination protection is on. Switch it off at AWS",
+        "the instance costs about 0.0488 USD an hour",
+    )
+    # Its disk is in use, and nothing was taken away from it.
+    assert [one["State"] for one in cloud.client.describe_volumes()["Volumes"]] == ["in-use"]
+    taken = {"DetachVolume", "DeleteVolume", "DeleteSecurityGroup", "DeleteKeyPair"}
+    assert taken.isdisjoint(cloud.aws.actions())
+    cloud.client.modify_instance_attribute(InstanceId=identity, DisableApiTermination={"Value": False})
+    cloud.aws.answers["TerminateInstances"] = refusal(*UNAUTHORISED)
+    refused(f"Terminating {identity} in us-east-1 failed:", "These credentials may not do this.")
+    assert taken.isdisjoint(cloud.aws.actions())
+    del cloud.aws.answers["TerminateInstances"]
+
+    # A disk that was kept, and bears our tags.
+    tags: Any = [{"Key": "evenkeel", "Value": "tests"}, {"Key": "evenkeel-host", "Value": "server-ec2"}]
+    specification: Any = [{"ResourceType": "volume", "Tags": tags}]
+    zone = instance["Placement"]["AvailabilityZone"]
+    volume = cloud.client.create_volume(AvailabilityZone=zone, Size=1, TagSpecifications=specification)["VolumeId"]
+    cloud.aws.answers["DeleteVolume"] = refusal(*UNAUTHORISED)
+    refused(
+        f"Removing the volume {volume} in us-east-1 failed:",
+        "These credentials may not do this.",
+        "a disk costs money too",
+    )
+    assert cloud.instances() == []
+    del cloud.aws.answers["DeleteVolume"]
+    cloud.aws.answers["DeleteSecurityGroup"] = refusal("DependencyViolation", "resource sg-1 has a dependent object")
+    refused(
+        f"Removing the security group {NAME} in us-east-1 failed:", "Something that this toolkit did not make uses it."
+    )
+    del cloud.aws.answers["DeleteSecurityGroup"]
+    cloud.reset()
+
+
+def test_a_reset_waits_for_a_run_and_removes_what_costs_money_first(cloud: Cloud) -> None:
+    cloud.play("site")
+    (instance,) = cloud.instances()
+    results = cloud.folder / "results"
+    run = results / "20260101T000000Z-aaaaaa"
+    run.mkdir(parents=True)
+    other = subprocess.Popen(["sleep", "600"])
+    try:
+        journal.append(str(run / "journal.jsonl"), "run_begun", "run", controller=journal.controller(other.pid))
+        waits = cloud.play("reset", results_dir=str(results))
+    finally:
+        other.kill()
+        other.wait()
+    assert waits.code == 2 and "The run 20260101T000000Z-aaaaaa is under way" in waits.text, waits.text
+    assert [one["InstanceId"] for one in cloud.instances()] == [instance["InstanceId"]]
+
+    # The function's host cannot be reset.
+    damaged = cloud.folder / "damaged"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text("no manifest")
+    both = ("--limit", "server,serverless")
+    done = cloud.play("reset", *both, results_dir=str(results), evenkeel_state_dir=str(damaged))
+    assert done.code == 2 and "is not a readable manifest" in done.text, done.text
+    assert cloud.left() == []
 
 
 @pytest.mark.parametrize("last", ["ImportKeyPair", "RunInstances"])

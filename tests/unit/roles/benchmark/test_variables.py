@@ -150,3 +150,40 @@ def test_credits_that_could_not_be_read_are_their_reason(result: dict[str, Any],
 def test_the_network_is_timed_where_one_may_lie_between(load_host: str, url: str, connects: int) -> None:
     trial = {"host": "a", "load_host": load_host}
     assert value("benchmark_connects", benchmark_trial=trial, benchmark_service={"url": url}) == connects
+
+
+LOCAL = {"ansible_connection": "local"}
+FOUND: dict[str, list[str]] = {"beside_argv": []}
+
+
+@pytest.mark.parametrize(
+    ("server", "function", "more", "beside"),
+    [
+        (LOCAL, LOCAL, {}, ["f"]),
+        (LOCAL, {"ansible_host": "10.0.0.7"}, {}, []),
+        ({"ansible_host": "10.0.0.7"}, {"ansible_host": "10.0.0.7"}, {}, ["f"]),
+        ({"ansible_host": "10.0.0.7"}, {"ansible_host": "10.0.0.7", "ansible_port": 2222}, {}, []),
+        ({}, {}, {}, []),
+        # The same port: what answers there is the arm itself.
+        (LOCAL, {**LOCAL, "service_port": 8083}, {}, []),
+        # Both arms are measured.
+        (LOCAL, LOCAL, {"ansible_play_hosts_all": ["s", "f"]}, []),
+        # One that is stopped for the time of the run.
+        (LOCAL, LOCAL, {"service_found": {"beside_argv": ["docker", "start", "x"]}}, []),
+        # The service under test runs on other machines.
+        (LOCAL, LOCAL, {"service": {"remote": True}}, []),
+    ],
+)
+def test_an_arm_that_would_go_on_beside_the_measured_one_is_found(
+    server: dict[str, Any], function: dict[str, Any], more: dict[str, Any], beside: list[str]
+) -> None:
+    known = {
+        "inventory_hostname": "s",
+        "ansible_play_hosts_all": ["s"],
+        "groups": {"server": ["s"], "serverless": ["f"]},
+        "hostvars": {"s": {"service_port": 8083, **server}, "f": function},
+        "service_port": 8083,
+        "service": {},
+        "service_found": FOUND,
+    }
+    assert value("benchmark_beside", **(known | more)) == beside
