@@ -392,8 +392,8 @@ def test_what_aws_does_not_let_go_is_left_whole_and_said(cloud: Cloud) -> None:
     volume = cloud.client.create_volume(AvailabilityZone=zone, Size=1, TagSpecifications=specification)["VolumeId"]
     cloud.aws.answers["DeleteVolume"] = refusal(*UNAUTHORISED)
     refused(
-        f"Removing the volume {volume} in us-east-1 failed:",
-        "These credentials may not do this.",
+        f"Removing the volume {volume} in us-east-1 failed: Error while deleting volume",
+        "whether these credentials may DeleteVolume",
         "a disk costs money too",
     )
     assert cloud.instances() == []

@@ -91,16 +91,6 @@ def test_what_aws_says_has_a_next_step(code: str, message: str, advice: str) -> 
     assert value("ec2_host_said", ec2_host_answer={}) == "no reason was given"
 
 
-def test_what_a_module_says_in_its_traceback_alone_is_said_too() -> None:
-    refusal = "An error occurred (UnauthorizedOperation) when calling the DeleteVolume operation: You may not"
-    answer = {
-        "msg": "Error while deleting volume",
-        "failed_when_suppressed_exception": f"Traceback:\n  x\nClientError: {refusal}.\n\nThe above exception was",
-    }
-    assert value("ec2_host_said", ec2_host_answer=answer) == f"Error while deleting volume: {refusal}"
-    assert value("ec2_host_next", ec2_host_answer=answer).startswith("These credentials may not do this")
-
-
 def test_what_is_left_is_said_with_its_price() -> None:
     instance = {"id": "i-1", "state": "running"}
     there = {**NOTHING, "instances": [instance], "volumes": [{"id": "vol-1"}], "key_pairs": [{"name": "k"}]}
