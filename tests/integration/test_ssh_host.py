@@ -423,8 +423,11 @@ def test_both_arms_on_one_machine(deployed: Deployment) -> None:
     assert "VALID" in last_line(measured)
     # A unit and a container are counted by the same counters, so that each can be set beside the other.
     metrics = {metric["name"]: metric for metric in run["metrics"]}
-    for name in ("busy_cpu_seconds_per_request", "busy_memory_bytes"):
-        assert metrics[name]["ratio"] is not None, metrics[name]
+    for name, kind in {"busy_cpu_seconds_per_request": "cgroup", "busy_memory_bytes": "working_set"}.items():
+        assert metrics[name]["kind"] == kind
+        assert None not in (metrics[name]["server"], metrics[name]["serverless"])
+        # What other work makes INVALID has no ratio of anything.
+        assert (metrics[name]["ratio"] is not None) == run["valid"], metrics[name]
 
 
 def test_a_reset_leaves_the_machine_as_it_was(deployed: Deployment, before: dict[str, list[str]]) -> None:
