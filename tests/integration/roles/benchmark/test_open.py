@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run asks of services before it measures, with stand-ins: whether another arm runs, and whether one trains."""
+"""What a run asks of services before it measures, with stand-ins: whether another arm runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import yaml
 from tests.integration.toolkit import free_port, run_playbook
 from tests.standins.http_server import HttpServer, Reply, http_server
 
-READY, TRAINING = Reply(), Reply(status=503, body=b'{"phase": "train"}')
-FAILED = Reply(status=500, body=b'{"error": "the start failed: no room"}')
+READY = Reply()
 
 
 @pytest.fixture
@@ -61,52 +60,3 @@ def test_what_answers_otherwise_is_no_service_of_ours(part: Callable[..., tuple[
     with http_server(lambda _: Reply(status=404)) as gateway:
         code, text = part("beside", {"arm": "server", "platform": "docker"}, gateway.port)
     assert code == 0, text
-
-
-@pytest.fixture
-def taken(part: Callable[..., tuple[int, str]], tmp_path: Path) -> Callable[[str], tuple[int, str]]:
-    """A function that takes the model of a deployed process that answers at a URL."""
-    for name in ("model.pt", "model.pt.sha256"):
-        (tmp_path / "model").mkdir(exist_ok=True)
-        (tmp_path / "model" / name).write_text("a model")
-
-    def run(url: str) -> tuple[int, str]:
-        service = {"arm": "server", "platform": "process", "url": url, "model_dir": str(tmp_path / "model")}
-        return part("model", service, 9, benchmark_dir=str(tmp_path / "run"), ready_deadline_seconds=60)
-
-    return run
-
-
-def test_a_service_that_still_trains_is_waited_for(taken: Callable[[str], tuple[int, str]], tmp_path: Path) -> None:
-    with http_server(lambda number: TRAINING if number < 2 else READY) as server:
-        code, text = taken(server.url.rstrip("/"))
-        assert asked(server) == ["/ready", "/ready?wait=20", "/ready?wait=20"]
-    assert code == 0, text
-    assert "Waiting until the server arm on the-server has trained the model that this run is to load" in text
-    assert (tmp_path / "run" / "raw" / "model.pt").read_text() == "a model"
-
-
-def test_one_that_is_ready_or_does_not_run_is_not(taken: Callable[[str], tuple[int, str]], tmp_path: Path) -> None:
-    with http_server(lambda _: READY) as server:
-        code, text = taken(server.url.rstrip("/"))
-    assert code == 0 and "Waiting until" not in text, text
-    code, text = taken(f"http://127.0.0.1:{free_port()}")
-    assert code == 0 and "Waiting until" not in text, text
-    assert (tmp_path / "run" / "raw" / "model.pt").exists()
-
-
-@pytest.mark.parametrize(
-    ("reply", "said"),
-    [
-        (TRAINING, 'has none after 60 s (ready_deadline_seconds): `GET /ready` answers 503 ({"phase": "train"})'),
-        (FAILED, 'has none: `GET /ready` answers 500 ({"error": "the start failed: no room"})'),
-    ],
-)
-def test_one_that_gets_no_model_is_named(
-    taken: Callable[[str], tuple[int, str]], tmp_path: Path, reply: Reply, said: str
-) -> None:
-    with http_server(lambda _: reply) as server:
-        code, text = taken(server.url.rstrip("/"))
-    assert code == 2 and said in text, text
-    assert "plan a start that trains (`-e trained_starts=1`)" in text
-    assert not (tmp_path / "run" / "raw" / "model.pt").exists()
