@@ -59,6 +59,11 @@ def summary(figures: Iterable[Figure | None]) -> dict[str, Any] | None:
     }
 
 
+def level(share: float) -> str:
+    """Print a level of confidence or of significance in percent."""
+    return f"{round(100 * share, 1):g} %"
+
+
 def percent(share: float, digits: int = 0) -> str:
     """Print a share of 1 in percent, as every report and reason does."""
     return f"{100 * share:.{digits}f} %"

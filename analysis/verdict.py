@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis import statistics
+from analysis.figures import level
 from analysis.schema import Verdict
 
 # Below 6 pairs no outcome can be significant: the smallest two-sided p of 5 pairs is 0.0625.
@@ -89,16 +90,16 @@ def decide(
     if comparison.n < fewest or p is None:
         return Decision(Verdict.TOO_FEW_BLOCKS, f"{pairs}, and an interval at 95 % needs {fewest}")
     if comparison.interval is None:
-        level = _level(1 - significance)
         return Decision(
-            Verdict.TOO_FEW_BLOCKS, f"{pairs}, too few for an interval at {level}, the level of the run's last look"
+            Verdict.TOO_FEW_BLOCKS,
+            f"{pairs}, too few for an interval at {level(1 - significance)}, the level of the run's last look",
         )
     lowest, highest = 1 / (1 + margin), 1 + margin
-    inner, level = comparison.equivalence_interval, _level(1 - 2 * significance)
+    inner, inner_level = comparison.equivalence_interval, level(1 - 2 * significance)
     if inner is not None and lowest <= inner.low and inner.high <= highest:
         return Decision(
             Verdict.EQUIVALENT,
-            f"the {level} interval {inner.low:.3f} to {inner.high:.3f} lies inside the margin {lowest:.3f} to "
+            f"the {inner_level} interval {inner.low:.3f} to {inner.high:.3f} lies inside the margin {lowest:.3f} to "
             f"{highest:.3f}",
         )
     outside = not lowest <= comparison.ratio <= highest
@@ -108,16 +109,12 @@ def decide(
         return Decision(word, f"p {p:.3g} is at most {critical} and the ratio lies outside the margin")
     if p > significance:
         return Decision(
-            Verdict.INCONCLUSIVE, f"p {p:.3g} is above {critical} and the {level} interval leaves the margin"
+            Verdict.INCONCLUSIVE, f"p {p:.3g} is above {critical} and the {inner_level} interval leaves the margin"
         )
     return Decision(
         Verdict.INCONCLUSIVE,
-        f"p {p:.3g} shows a difference, but the ratio lies inside the margin and its {level} interval does not",
+        f"p {p:.3g} shows a difference, but the ratio lies inside the margin and its {inner_level} interval does not",
     )
-
-
-def _level(share: float) -> str:
-    return f"{round(100 * share, 1):g} %"
 
 
 def _ratio_interval(differences: Sequence[float], level: float) -> statistics.Interval | None:

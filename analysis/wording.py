@@ -87,11 +87,6 @@ def significance(run: Run) -> float:
     return float(run["stopping"]["significance"]) if "stopping" in run else SIGNIFICANCE
 
 
-def level(share: float) -> str:
-    """Print a level of confidence or of significance."""
-    return f"{round(100 * share, 1):g} %"
-
-
 def probability(value: float | None) -> str:
     """Print a p value."""
     return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"

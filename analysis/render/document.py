@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis import calibration, cluster_phases, parity, thresholds, verdict, wording
-from analysis.figures import percent
+from analysis.figures import level, percent
 from analysis.metrics import Role
 from analysis.render import how_sure, open_loop
 from analysis.schema import Kind, Status
@@ -129,7 +129,7 @@ def verdict_table(run: Run) -> Table:
                 wording.probability(p),
             )
         )
-    interval = f"{wording.level(1 - wording.significance(run))} interval"
+    interval = f"{level(1 - wording.significance(run))} interval"
     headers = ("Metric", "Server", "Serverless", "Ratio", interval, "Verdict", "n", "p")
     return Table("The verdict, metric by metric", headers, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}))
 
@@ -229,14 +229,14 @@ def _verdicts(run: Run) -> Iterator[Section]:
     margin, significance = run["profile"]["run"]["margin"], wording.significance(run)
     paragraphs = [
         "Server and Serverless are medians over trials; the ratio is serverless / server, below 1 where serverless "
-        f"needs less. The interval is the ratio's, at least at {wording.level(1 - significance)}. Margin, fixed before "
+        f"needs less. The interval is the ratio's, at least at {level(1 - significance)}. Margin, fixed before "
         f"the run: {percent(margin)}."
     ]
     if family:
         fewest = min(metric["n"] for metric in run["metrics"] if metric["p_adjusted"] is not None)
         smallest = verdict.smallest_p(fewest)
         paragraphs.append(
-            f"The primary metric is tested alone at {wording.level(significance)}. The other {family} tested are one "
+            f"The primary metric is tested alone at {level(significance)}. The other {family} tested are one "
             f"family: their p are adjusted by Holm for {family} comparisons (before that, {fewest} pairs can give no "
             f"smaller p than {smallest:.3g})."
         )
@@ -703,13 +703,13 @@ def _study(run: Run) -> Iterator[Section]:
         return
     if here["differs"]:
         paragraphs.append(f"Not the study's measurement: {'; '.join(here['differs'])}.")
-    reason, level = here["ground"]["reason"], wording.level(1 - wording.significance(run))
+    reason, interval_level = here["ground"]["reason"], level(1 - wording.significance(run))
     paragraphs.append(f"Normalised: {reason}. Platform, network, memory and CPU in cores are never scaled.")
     yield Section(
         "study",
         "The study's table, and this run's",
         tuple(paragraphs),
-        tables=(_beside_the_study(study, here, level), _findings(here), _published(study)),
+        tables=(_beside_the_study(study, here, interval_level), _findings(here), _published(study)),
     )
 
 
@@ -752,7 +752,7 @@ def _published(study: Mapping[str, Any]) -> Table:
     )
 
 
-def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any], level: str) -> Table:
+def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any], interval_level: str) -> Table:
     published = {row["name"]: row for row in study["rows"]}
     return Table(
         "The study's figures and this run's, serverless / server",
@@ -763,9 +763,9 @@ def _beside_the_study(study: Mapping[str, Any], here: Mapping[str, Any], level: 
             "Server here",
             "Serverless here",
             "Here, as measured",
-            f"{level} interval",
+            f"{interval_level} interval",
             "Here, normalised",
-            f"{level} interval, normalised",
+            f"{interval_level} interval, normalised",
             "n",
             "Remark",
         ),
@@ -809,7 +809,7 @@ def _method(run: Run) -> Iterator[Section]:
             "the Hodges-Lehmann median of d, the interval the exact signed-rank interval of d, transformed back. Fewer "
             "than "
             f"{verdict.FEWEST_PAIRS} pairs: no interval and no verdict.",
-            f"In this order: equivalent, where the {wording.level(1 - 2 * wording.significance(run))} interval lies "
+            f"In this order: equivalent, where the {level(1 - 2 * wording.significance(run))} interval lies "
             "inside the margin; faster or slower (less or more, of resources), where the p is at most "
             f"{wording.significance(run):.3g} and the ratio lies outside the margin; else inconclusive. Nothing "
             "is dropped: "
