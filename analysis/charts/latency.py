@@ -71,12 +71,7 @@ def _count(found: Sequence[Answered]) -> int:
 
 def _seconds(found: Sequence[Answered], fraction: float) -> float:
     """Give the time within which this share of the requests was answered."""
-    wanted, until = fraction * sum(one.requests for one in found), 0.0
-    for one in found:
-        until += one.requests
-        if until >= wanted * (1 - 1e-9):
-            return one.seconds
-    return found[-1].seconds
+    return statistics.order_statistic([one.seconds for one in found], fraction, [one.requests for one in found])
 
 
 def _at(found: Sequence[Answered], fraction: float) -> str:

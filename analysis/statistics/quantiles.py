@@ -5,25 +5,31 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 
 from scipy import stats
 
 from analysis.statistics.paired import Interval
 
 
-def order_statistic(ascending: Sequence[float], fraction: float) -> float:
+def order_statistic(ascending: Sequence[float], fraction: float, weights: Sequence[float] | None = None) -> float:
     """Nearest-rank quantile: the smallest value with at least ``fraction`` of the sample at or below it.
 
     ``ascending`` is sorted and not empty, ``fraction`` above 0 and at most 1; anything else raises ValueError.
+    ``weights``, above 0, say how many of the sample each value stands for; without them it is one.
     """
     if not ascending or not 0 < fraction <= 1:
         raise ValueError(
             f"a quantile needs a sample and a fraction in (0, 1]; got {len(ascending)} values and {fraction}"
         )
     # The small allowance keeps 0.07 * 100, a little above 7 in binary, at rank 7.
-    return ascending[max(1, math.ceil(fraction * len(ascending) - 1e-9)) - 1]
+    if weights is None:
+        return ascending[max(1, math.ceil(fraction * len(ascending) - 1e-9)) - 1]
+    until = list(accumulate(weights))
+    return ascending[bisect_left(until, fraction * until[-1] - 1e-9)]
 
 
 def smallest_sample_for_quantile(fraction: float, confidence: float = 0.95) -> int:

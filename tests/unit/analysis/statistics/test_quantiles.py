@@ -90,3 +90,11 @@ def test_too_small_a_sample_has_no_interval_of_a_quantile() -> None:
 def test_a_fraction_or_level_that_is_none_is_refused(fraction: float, level: float) -> None:
     with pytest.raises(ValueError, match=r"\(0, 1\)"):
         statistics.quantile_interval([1.0, 2.0], fraction, level)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 5)), min_size=1, max_size=20), st.floats(0.01, 1))
+def test_a_weight_is_how_often_a_value_stands_in_the_sample(weighted: list[tuple[float, int]], fraction: float) -> None:
+    weighted.sort()
+    values, weights = zip(*weighted, strict=True)
+    repeated = [value for value, weight in weighted for _ in range(weight)]
+    assert statistics.order_statistic(values, fraction, weights) == statistics.order_statistic(repeated, fraction)
