@@ -20,7 +20,7 @@ import math
 import random
 import statistics as plain
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ from analysis import statistics, stopping, verdict
 from analysis.metrics import DURATION
 from analysis.schema import Verdict
 
-RECORDING = Path(__file__).parent / "data" / "server-trials.json"
+DATA = Path(__file__).parent / "data"
+SAME_ARM = DATA / "server-trials.json"
+SLOWER_ARM = DATA / "slower-blocks.json"
 SEED = 20261129
 MARGIN = 0.05
 SLOWDOWN = 1.10
@@ -150,6 +152,12 @@ def recorded_ratios(trials: Sequence[Sequence[float]]) -> Ratios:
     return draw
 
 
+def recorded_slowdown(blocks: Sequence[Mapping[str, Sequence[float]]]) -> Ratios:
+    """Draw the ratios of runs whose blocks are whole recorded ones, of an arm and of the other that was made slower."""
+    ratios = [plain.fmean(block["serverless"]) / plain.fmean(block["server"]) for block in blocks]
+    return lambda wanted, chance: chance.choices(ratios, k=wanted)
+
+
 def simulated_ratios(shape: Shape, effect: float, requests: int = REQUESTS) -> Ratios:
     """Draw the ratios of runs whose requests are of one shape."""
 
@@ -204,9 +212,17 @@ def same_arm_twice(ratios: Ratios, blocks: int, simulations: int, chance: random
     return sum(named(run) in WINNERS for run in runs) / simulations, significant / simulations
 
 
-def recorded_trials(path: Path = RECORDING) -> list[list[float]]:
-    """Read the recorded trials, each its requests' times in seconds, in the order of time."""
+def recorded_trials(path: Path = SAME_ARM) -> list[list[float]]:
+    """Read the recorded trials of one arm, each its requests' times in seconds, in the order of time."""
     return [trial["samples_seconds"] for trial in json.loads(path.read_text("utf-8"))["trials"]]
+
+
+def recorded_blocks(path: Path = SLOWER_ARM) -> list[dict[str, list[float]]]:
+    """Read the recorded blocks of two arms, each its requests' times in seconds by arm, in the order of time."""
+    blocks: dict[int, dict[str, list[float]]] = {}
+    for trial in json.loads(path.read_text("utf-8"))["trials"]:
+        blocks.setdefault(trial["block"], {})[trial["arm"]] = trial["samples_seconds"]
+    return [blocks[number] for number in sorted(blocks)]
 
 
 def rule(text: str, blocks: int, looks: Sequence[int] | None = None) -> stop_rule.StopRule:
@@ -230,14 +246,16 @@ def figures(seed: int, small: bool) -> Iterator[Figure]:
             case = f"{shape.name}, p{fraction * 100:g} of {requests} requests"
             yield Figure("coverage, quantile of one run", case, coverage_runs, found, *covering)
     trials = recorded_trials()
-    slowed = {shape.name: simulated_ratios(shape, SLOWDOWN, REQUESTS_OF_POWER) for shape in SHAPES}
+    slowed = {"recorded blocks": recorded_slowdown(recorded_blocks())}
+    slowed |= {shape.name: simulated_ratios(shape, SLOWDOWN, REQUESTS_OF_POWER) for shape in SHAPES}
     for name, ratios in slowed.items():
         share, median = power(ratios, runs, chance)
         case = f"{name}, slower by 10 %, at the blocks asked for (median {median:g})"
         yield Figure("power", case, runs, share, 0.9 - slack, 1.0)
     by_width = rule("ci_half_width<=5%", 200)
-    share = stopped_share(slowed[SHAPES[0].name], by_width, frozenset({Verdict.SLOWER}), runs, chance)
-    yield Figure("power", f"skewed, slower by 10 %, {by_width.text}", runs, share, 0.9 - slack, 1.0)
+    for name in ("recorded blocks", "skewed"):
+        share = stopped_share(slowed[name], by_width, frozenset({Verdict.SLOWER}), runs, chance)
+        yield Figure("power", f"{name}, slower by 10 %, {by_width.text}", runs, share, 0.9 - slack, 1.0)
     again = recorded_ratios(trials)
     winners, significant = same_arm_twice(again, 10, runs, chance)
     most = chance_at_most(runs)
