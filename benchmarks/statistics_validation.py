@@ -20,7 +20,7 @@ import math
 import random
 import statistics as plain
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,7 @@ from analysis import statistics, stopping, verdict
 from analysis.metrics import DURATION
 from analysis.schema import Verdict
 
-DATA = Path(__file__).parent / "data"
-SAME_ARM = DATA / "server-trials.json"
-SLOWER_ARM = DATA / "slower-blocks.json"
+RECORDING = Path(__file__).parent / "data" / "server-trials.json"
 SEED = 20261129
 MARGIN = 0.05
 SLOWDOWN = 1.10
@@ -134,10 +132,11 @@ def quantile_coverage(shape: Shape, fraction: float, requests: int, simulations:
 Ratios = Callable[[int, random.Random], list[float]]
 
 
-def recorded_ratios(trials: Sequence[Sequence[float]]) -> Ratios:
+def recorded_ratios(trials: Sequence[Sequence[float]], effect: float = 1.0) -> Ratios:
     """Draw the ratios of runs in which both arms are whole recorded trials of one arm.
 
     A block is two trials that were neighbours in time, which of them is whose by the toolkit's own balanced order.
+    Every request of the serverless arm takes ``effect`` times as long as it did.
     """
     means = [plain.fmean(samples) for samples in trials]
 
@@ -146,16 +145,10 @@ def recorded_ratios(trials: Sequence[Sequence[float]]) -> Ratios:
         for order in block_orders(list(ARMS), blocks, chance):
             first = chance.randrange(len(means) - 1)
             figures = dict(zip(order, means[first : first + 2], strict=True))
-            ratios.append(figures["serverless"] / figures["server"])
+            ratios.append(effect * figures["serverless"] / figures["server"])
         return ratios
 
     return draw
-
-
-def recorded_slowdown(blocks: Sequence[Mapping[str, Sequence[float]]]) -> Ratios:
-    """Draw the ratios of runs whose blocks are whole recorded ones, of an arm and of the other that was made slower."""
-    ratios = [plain.fmean(block["serverless"]) / plain.fmean(block["server"]) for block in blocks]
-    return lambda wanted, chance: chance.choices(ratios, k=wanted)
 
 
 def simulated_ratios(shape: Shape, effect: float, requests: int = REQUESTS) -> Ratios:
@@ -212,17 +205,9 @@ def same_arm_twice(ratios: Ratios, blocks: int, simulations: int, chance: random
     return sum(named(run) in WINNERS for run in runs) / simulations, significant / simulations
 
 
-def recorded_trials(path: Path = SAME_ARM) -> list[list[float]]:
-    """Read the recorded trials of one arm, each its requests' times in seconds, in the order of time."""
+def recorded_trials(path: Path = RECORDING) -> list[list[float]]:
+    """Read the recorded trials, each its requests' times in seconds, in the order of time."""
     return [trial["samples_seconds"] for trial in json.loads(path.read_text("utf-8"))["trials"]]
-
-
-def recorded_blocks(path: Path = SLOWER_ARM) -> list[dict[str, list[float]]]:
-    """Read the recorded blocks of two arms, each its requests' times in seconds by arm, in the order of time."""
-    blocks: dict[int, dict[str, list[float]]] = {}
-    for trial in json.loads(path.read_text("utf-8"))["trials"]:
-        blocks.setdefault(trial["block"], {})[trial["arm"]] = trial["samples_seconds"]
-    return [blocks[number] for number in sorted(blocks)]
 
 
 def rule(text: str, blocks: int, looks: Sequence[int] | None = None) -> stop_rule.StopRule:
@@ -246,14 +231,14 @@ def figures(seed: int, small: bool) -> Iterator[Figure]:
             case = f"{shape.name}, p{fraction * 100:g} of {requests} requests"
             yield Figure("coverage, quantile of one run", case, coverage_runs, found, *covering)
     trials = recorded_trials()
-    slowed = {"recorded blocks": recorded_slowdown(recorded_blocks())}
+    slowed = {"recorded trials": recorded_ratios(trials, SLOWDOWN)}
     slowed |= {shape.name: simulated_ratios(shape, SLOWDOWN, REQUESTS_OF_POWER) for shape in SHAPES}
     for name, ratios in slowed.items():
         share, median = power(ratios, runs, chance)
         case = f"{name}, slower by 10 %, at the blocks asked for (median {median:g})"
         yield Figure("power", case, runs, share, 0.9 - slack, 1.0)
     by_width = rule("ci_half_width<=5%", 200)
-    for name in ("recorded blocks", "skewed"):
+    for name in ("recorded trials", "skewed"):
         share = stopped_share(slowed[name], by_width, frozenset({Verdict.SLOWER}), runs, chance)
         yield Figure("power", f"{name}, slower by 10 %, {by_width.text}", runs, share, 0.9 - slack, 1.0)
     again = recorded_ratios(trials)

@@ -27,7 +27,6 @@ import pytest
 from analysis import statistics
 from analysis.disturbances import STALL_FACTOR
 from analysis.verdict import compare
-from benchmarks.record_trials import SLOWER
 from tests.integration.toolkit import ROOT, SHORT, Toolkit, free_port, last_line, run_json
 
 pytestmark = pytest.mark.alone
@@ -78,6 +77,33 @@ FAULTS = {
 
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])""",
 }
+# After each evaluation the compute thread works on: a share SLOWDOWN of what the evaluation took, on as many CPUs, so
+# that the arms' effective cores stay equal and the slowdown is all that differs.
+SLOWER = """
+
+# A stand-in for the handler's compute thread, made by a test: every evaluation takes longer.
+import time
+
+evaluates = service._compute.evaluate
+
+
+def longer(job):
+    def run(give_way):
+        import torch
+
+        begun = time.perf_counter()
+        done = job(give_way)
+        until = time.perf_counter() + SLOWDOWN * (time.perf_counter() - begun)
+        matrix = torch.ones(192, 192)
+        while time.perf_counter() < until:
+            matrix @ matrix
+        return done
+
+    return evaluates(run)
+
+
+service._compute.evaluate = longer
+"""
 # A training that ends at the worst moment: once the next starts are to load the model, the instance saves its own.
 SAVES_LATE = """
 
@@ -381,7 +407,7 @@ SLOWDOWN, MARGIN = 0.10, 0.05
 
 def slowed(toolkit: Toolkit, seed: int) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """A run at as many blocks as the tool asks for: it ends when the ratio is known to within the margin."""
-    counts = {"blocks": 20, "loading_starts": 20, "load_requests": 20, "run_seed": seed, "margin": MARGIN}
+    counts = {"blocks": 16, "loading_starts": 16, "load_requests": 40, "run_seed": seed, "margin": MARGIN}
     with handler(toolkit, SLOWER.replace("SLOWDOWN", str(SLOWDOWN))):
         done = toolkit.play("benchmark", **(SHORT | counts), stop_when=f"ci_half_width<={MARGIN:.0%}")
     run = run_json(toolkit.newest_run())

@@ -40,7 +40,7 @@ def test_the_price_of_the_server_is_the_one_that_site_yml_prints() -> None:
 
 def test_a_date_without_quotes_is_the_same_date(tmp_path: Path) -> None:
     file = tmp_path / "prices.yml"
-    file.write_text(PUBLISHED.read_text().replace('"2026-03-08"', "2026-03-08"))
+    file.write_text(PUBLISHED.read_text().replace('"2026-04-17"', "2026-04-17"))
     assert read_file(file) == content()
 
 

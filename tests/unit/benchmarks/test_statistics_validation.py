@@ -46,6 +46,11 @@ def test_a_slowdown_of_ten_percent_is_found_at_the_blocks_asked_for() -> None:
     assert found >= 0.8 and blocks > 10
 
 
+def test_a_slowdown_of_recorded_trials_is_found_at_the_blocks_asked_for() -> None:
+    found, blocks = proof.power(proof.recorded_ratios(proof.recorded_trials(), 1.1), 40, random.Random(5))
+    assert found >= 0.8 and blocks >= proof.verdict.FEWEST_PAIRS
+
+
 def test_the_same_arm_twice_is_seldom_called_different() -> None:
     winners, significant = proof.same_arm_twice(
         proof.recorded_ratios(proof.recorded_trials()), 10, 100, random.Random(6)
