@@ -3,8 +3,8 @@
 """Which of these tests may run beside others, and which of them stay together in a parallel run.
 
 ``make test`` runs those that are not marked ``alone`` first, two at a time. A file's tests stay together, since they
-share what they deployed. So do those that build images: a reset with images removes what no image names, which another
-build may be about to use.
+share what they deployed. So do the files that build the same images. What takes longest begins first, and takes turns:
+of two workers each has half of it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.integration.debian_base import ensure_engine
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-BUILDING = ("test_images.py", "test_kind_inventory.py", "test_ssh_host.py", "test_load_hosts.py")
-"""They take longest, and begin first."""
+BUILDING = ("test_images.py", "test_kind_inventory.py")
+LONGEST = (*BUILDING, "test_ssh_host.py", "test_load_hosts.py")
 
 
 class Scheduling(LoadFileScheduling):
-    """A file's tests on one worker, and all files that build images on the same one."""
+    """A file's tests on one worker, and all files that build the same images on one too."""
 
     def _split_scope(self, nodeid: str) -> str:
         path: str = super()._split_scope(nodeid)
@@ -40,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Any:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes longest first."""
-    items.sort(key=lambda item: item.path.name not in BUILDING)
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_configure(config: pytest.Config) -> None:

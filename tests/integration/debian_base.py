@@ -41,8 +41,8 @@ def docker(*arguments: str, timeout: float = 120, **options: Any) -> str:
 
 
 @contextlib.contextmanager
-def _once(what: str) -> Iterator[None]:
-    """Two test runs on one machine make it one after the other: the second one finds what the first one made."""
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Of all tests on this machine one does it, whatever process it is in; the others wait."""
     with Path(tempfile.gettempdir(), f"evenkeel-{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -88,7 +88,7 @@ def ensure_engine() -> None:
         pytest.skip("no Docker engine is installed (docker and dockerd are not both on PATH)")
     if os.geteuid() != 0:
         pytest.skip("no Docker engine answers, and only root can start one")
-    with _once("engine"):
+    with one_at_a_time("engine"):
         if not engine_answers():
             _start_engine()
 
@@ -122,7 +122,7 @@ def ensure_base_image() -> str:
     It stays afterwards: the next test run finds it. Skips the test, with the reason, where there can be none.
     """
     ensure_engine()
-    with _once("debian-base"):
+    with one_at_a_time("debian-base"):
         if docker("image", "ls", "--quiet", BASE_IMAGE):
             return BASE_IMAGE
         if os.geteuid() != 0 or shutil.which("debootstrap") is None:

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.debian_base import build_network, certificates, docker, ensure_base_image
+from tests.integration.debian_base import build_network, certificates, docker, ensure_base_image, one_at_a_time
 from tests.integration.toolkit import ROOT
 from tests.standins import kind
 
@@ -53,6 +55,15 @@ def variables() -> dict[str, Any]:
         # A secret of the network's, which must not be found in an image.
         "image_build_environment": {"EVENKEEL_TEST_SECRET": SECRET},
     }
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Around what builds images, and around a reset that removes them: it takes what no image names with them, which
+    another test's build may be about to use.
+    """
+    with one_at_a_time("images"):
+        yield
 
 
 def keep_packages() -> None:

@@ -79,9 +79,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     (folder / "images.yml").write_text(json.dumps(IMAGES_PLAYBOOK))
     toolkit = Toolkit(folder, {"profile": "demo"} | standin_images.variables(), platform="docker")
     prepare("digits", {}, toolkit.state / "data" / DIGITS)
-    done = toolkit.play(str(folder / "images"))
-    assert done.returncode == 0, done.stdout
-    standin_images.keep_packages()
+    with standin_images.building():
+        done = toolkit.play(str(folder / "images"))
+        assert done.returncode == 0, done.stdout
+        standin_images.keep_packages()
     made = {arm: json.loads((toolkit.state / f"{arm}.json").read_text()) for arm in ARMS}
     yield Built(toolkit, made)
     for image in made.values():
@@ -314,9 +315,10 @@ def test_a_reset_removes_the_images_when_it_is_asked_to(built: Built) -> None:
     kept = built.toolkit.play("reset", "--check")
     assert kept.returncode == 0, kept.stdout
     assert all(name in re.sub(r"\s+", " ", kept.stdout) for name in names) and "-e reset_images=true" in kept.stdout
-    done = built.toolkit.play("reset", reset_images=True)
-    assert done.returncode == 0, done.stdout
-    assert [name for name in names if docker("image", "ls", "--quiet", name)] == []
     stages = ("--quiet", "--filter", "dangling=true", "--filter", "label=com.evenkeel.stage=packages")
-    assert docker("image", "ls", *stages) == ""
+    with standin_images.building():
+        done = built.toolkit.play("reset", reset_images=True)
+        assert done.returncode == 0, done.stdout
+        assert docker("image", "ls", *stages) == ""
+    assert [name for name in names if docker("image", "ls", "--quiet", name)] == []
     assert not (built.toolkit.state / "function-build").exists() and not (built.toolkit.state / "server-build").exists()

@@ -83,28 +83,34 @@ def pinned(path: Path) -> dict[str, Any]:
     return {"amd64": {"url": f"https://a.example/{path.name}", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}}
 
 
-# Other tests may run beside this one.
-MACHINES_OF_TESTS = re.compile(r"(container|image) evenkeel-test-(machine|managed|plain|ssh)-")
+# Other tests may run beside this one: their machines, and the steps of the builds of those, which have the engine's own
+# names and not the label of what this toolkit builds.
+OF_OTHER_TESTS = re.compile(
+    r"(container|image) evenkeel-test-(machine|managed|plain|ssh)-|container [a-z]+_[a-z]+[0-9]?$|image <none>:<none>$"
+)
+STAGE = "com.evenkeel.stage"
 
 
 def made() -> set[str]:
     """What is on this machine that a deployment may leave."""
     lists = {
-        "container": ("ps", "--all", "--format", "{{.Names}}"),
+        "container": ("ps", "--all", "--format", f'{{{{.Names}}}} {{{{.Label "{STAGE}"}}}}'),
         "network": ("network", "ls", "--format", "{{.Name}}"),
         "volume": ("volume", "ls", "--quiet"),
         "image": ("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"),
+        "stage": ("image", "ls", "--quiet", "--filter", "dangling=true", "--filter", f"label={STAGE}"),
     }
     files = {f"file {SYSCTL_FILE}"} if SYSCTL_FILE.exists() else set()
-    found = {f"{what} {name}" for what, argv in lists.items() for name in docker(*argv).splitlines()}
-    return files | {one for one in found if not MACHINES_OF_TESTS.search(one)}
+    found = {f"{what} {name.rstrip()}" for what, argv in lists.items() for name in docker(*argv).splitlines()}
+    return files | {one for one in found if not OF_OTHER_TESTS.search(one)}
 
 
 @pytest.fixture(scope="module")
 def before() -> set[str]:
-    standin_images.build_standins()
-    standin_images.build_cluster_standins()
-    return made()
+    with standin_images.building():
+        standin_images.build_standins()
+        standin_images.build_cluster_standins()
+        return made()
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +154,15 @@ def deployed(before: set[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     kind.install_unprivileged_docker(programs)
     with pytest.MonkeyPatch.context() as patch, StandinOpenFaaS(NODE, pulled) as cluster:
         patch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-        rehearsed = toolkit.play("site", "--check")
-        assert rehearsed.returncode == 0, rehearsed.stdout
-        assert not toolkit.state.exists() and made() == before
-        done = toolkit.play("site")
-        assert done.returncode == 0, done.stdout
-        standin_images.keep_packages()
+        with standin_images.building():
+            rehearsed = toolkit.play("site", "--check")
+            assert rehearsed.returncode == 0, rehearsed.stdout
+            assert not toolkit.state.exists() and made() == before
+            done = toolkit.play("site")
+            assert done.returncode == 0, done.stdout
+            standin_images.keep_packages()
         yield Deployed(toolkit, cluster, programs)
-    for name in [one.removeprefix("container ") for one in made() - before if one.startswith("container ")]:
+    for name in [one.split()[1] for one in made() - before if one.startswith("container ")]:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=False, capture_output=True)
 
 
@@ -299,9 +306,11 @@ def test_a_cluster_that_exists_already(deployed: Deployed, tmp_path: Path) -> No
 
 
 def test_a_reset_leaves_the_machine_as_it_was(deployed: Deployed, before: set[str]) -> None:
-    done = deployed.toolkit.play("reset", reset_images=True)
-    assert done.returncode == 0, done.stdout
+    with standin_images.building():
+        done = deployed.toolkit.play("reset", reset_images=True)
+        assert done.returncode == 0, done.stdout
+        after = made()
     assert not deployed.toolkit.state.exists()
     kept = {f"image {name}" for name in standin_images.packages()}
     kept |= {f"container {name}" for name in deployed.cluster.containers()}
-    assert sorted((made() ^ before) - kept) == []
+    assert sorted((after ^ before) - kept) == []
