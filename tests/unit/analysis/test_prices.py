@@ -29,7 +29,7 @@ def test_the_published_file_has_a_source_beside_every_figure_and_no_node() -> No
     assert prices.value("kubernetes_node_hour") is None
     assert prices.machines["server"].vcpus == 2
     assert all(one["source"] and one["unit"] for one in prices.as_json())
-    assert prices.age_days(date(2026, 3, 10)) == 2
+    assert prices.age_days(date(2026, 4, 19)) == 2
 
 
 def test_the_price_of_the_server_is_the_one_that_site_yml_prints() -> None:
