@@ -77,10 +77,14 @@ def _said(pair: Pair, fraction: float) -> str:
     name = next((name for name in reversed(SAID) if pair.open["latency_seconds"][name] is not None), None)
     if name is None:
         return f"{pair.arm.capitalize()}: too few requests in the open loop for a percentile."
+    # Censored requests are among the latencies, as what they had at least.
+    planned = pair.open["requests"]["planned"]
+    failed = planned - pair.open["latency_seconds"]["n"]
+    unanswered = f" {percent(failed / planned, 2)} of its arrivals failed and have no latency." if failed else ""
     said = f"{pair.arm.capitalize()}: {name} is {_quantile(pair.open, name)} in the open loop at {percent(fraction)}"
     if pair.closed is None or pair.closed["latency_seconds"][name] is None:
-        return f"{said}; the closed loop has too few requests for it."
-    return f"{said}, {_quantile(pair.closed, name)} in the closed loop."
+        return f"{said}; the closed loop has too few requests for it.{unanswered}"
+    return f"{said}, {_quantile(pair.closed, name)} in the closed loop.{unanswered}"
 
 
 def _quantile(found: Mapping[str, Any], name: str) -> str:

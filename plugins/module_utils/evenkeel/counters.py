@@ -90,7 +90,7 @@ def mean_level(samples: Sequence[Sample], start: float, end: float) -> Figure:
     """The mean of the samples of a level, such as memory, taken between ``start`` and ``end``; each counts the same."""
     inside = [sample[1] for sample in samples if start <= sample[0] <= end]
     if not inside:
-        return Figure(reason=f"no sample was taken in the window of {start:.6f} to {end:.6f} s")
+        return Figure(reason=f"no sample was taken within the {end - start:.2g} s of the window")
     return Figure(value=sum(inside) / len(inside))
 
 

@@ -269,6 +269,7 @@ def open_loop(arm: str, fraction: float, *, valid: bool = True, scale: float = 1
         "valid": valid,
         "latency_seconds": latency,
         "at_least": ["p99"] if scale > 1 else [],
+        "requests": {"planned": 400},
         "spectrum": spectrum,
     }
 
@@ -305,6 +306,15 @@ def test_a_censored_percentile_is_at_least_that(evaluated: Make) -> None:
     run["open_loop"]["rates"][-1]["valid"] = True
     chart = tail(run)
     assert chart is not None and "Server: p99 is at least 4.00 s in the open loop at 90 %" in chart.finding
+
+
+def test_the_tail_says_how_many_arrivals_are_not_in_it(evaluated: Make) -> None:
+    run = with_open_loop(evaluated())
+    run["open_loop"]["rates"][3]["requests"]["planned"] = 500
+    chart = tail(run)
+    assert chart is not None
+    assert chart.finding.count("failed") == 1
+    assert chart.finding.endswith("in the closed loop. 20.00 % of its arrivals failed and have no latency.")
 
 
 def with_cost(run: dict[str, Any], **even: Any) -> dict[str, Any]:
