@@ -20,7 +20,7 @@ from tests.integration.debian_base import ensure_engine
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-BUILDING = ("test_images.py", "test_kind_inventory.py")
+BUILDING = ("test_images.py", "test_kind_inventory.py", "test_docker_arms.py")
 LONGEST = (*BUILDING, "test_ssh_host.py", "test_load_hosts.py")
 
 

@@ -41,10 +41,10 @@ def docker(*arguments: str, timeout: float = 120, **options: Any) -> str:
 
 
 @contextlib.contextmanager
-def one_at_a_time(what: str) -> Iterator[None]:
-    """Of all tests on this machine one does it, whatever process it is in; the others wait."""
+def locked(what: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock of all tests on this machine, in whatever process: shared ones together, any other alone."""
     with Path(tempfile.gettempdir(), f"evenkeel-{what}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 
@@ -88,7 +88,7 @@ def ensure_engine() -> None:
         pytest.skip("no Docker engine is installed (docker and dockerd are not both on PATH)")
     if os.geteuid() != 0:
         pytest.skip("no Docker engine answers, and only root can start one")
-    with one_at_a_time("engine"):
+    with locked("engine"):
         if not engine_answers():
             _start_engine()
 
@@ -122,7 +122,7 @@ def ensure_base_image() -> str:
     It stays afterwards: the next test run finds it. Skips the test, with the reason, where there can be none.
     """
     ensure_engine()
-    with one_at_a_time("debian-base"):
+    with locked("debian-base"):
         if docker("image", "ls", "--quiet", BASE_IMAGE):
             return BASE_IMAGE
         if os.geteuid() != 0 or shutil.which("debootstrap") is None:

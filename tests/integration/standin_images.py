@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.debian_base import build_network, certificates, docker, ensure_base_image, one_at_a_time
+from tests.integration.debian_base import build_network, certificates, docker, ensure_base_image, locked
 from tests.integration.toolkit import ROOT
 from tests.standins import kind
 
@@ -59,10 +59,15 @@ def variables() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def building() -> Iterator[None]:
-    """Around what builds images, and around a reset that removes them: it takes what no image names with them, which
-    another test's build may be about to use.
-    """
-    with one_at_a_time("images"):
+    """Around what builds images."""
+    with locked("images", shared=True):
+        yield
+
+
+@contextlib.contextmanager
+def nobody_building() -> Iterator[None]:
+    """Around a reset with images: it removes what no image names, which another test's build may be about to use."""
+    with locked("images"):
         yield
 
 

@@ -19,8 +19,6 @@ from tests.integration import standin_images
 from tests.integration.debian_base import docker
 from tests.integration.toolkit import SHORT, Toolkit, last_line, run_json
 
-pytestmark = pytest.mark.alone
-
 GRANTED_BYTES = 4 << 30
 
 
@@ -38,9 +36,10 @@ def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toolkit]:
     rehearsed = kit.play("site", "--check")
     assert rehearsed.returncode == 0, rehearsed.stdout
     assert not kit.state.exists()
-    deployed = kit.play("site")
-    assert deployed.returncode == 0, deployed.stdout
-    standin_images.keep_packages()
+    with standin_images.building():
+        deployed = kit.play("site")
+        assert deployed.returncode == 0, deployed.stdout
+        standin_images.keep_packages()
     yield kit
     for arm in kit.ports:
         subprocess.run(["docker", "rm", "--force", "--volumes", names(arm)], check=False, capture_output=True)
@@ -154,7 +153,8 @@ def test_a_reset_removes_containers_and_images(toolkit: Toolkit) -> None:
     # The images that they are built on were there before.
     images = [entry["name"] for entry in manifest if entry["kind"] == "image" and not entry["existed_before"]]
     assert len(images) == 2
-    done = toolkit.play("reset", reset_images=True)
+    with standin_images.nobody_building():
+        done = toolkit.play("reset", reset_images=True)
     assert done.returncode == 0, done.stdout
     assert not toolkit.state.exists()
     listed = docker("ps", "--all", "--format", "{{.Names}}").splitlines()

@@ -143,9 +143,10 @@ def test_a_base_run_that_does_not_fit_is_refused_before_anything_is_measured(too
     assert sorted(toolkit.results.iterdir()) == before
 
 
-def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) -> None:
+def interrupted(toolkit: Toolkit, step: str, **settings: Any) -> str:
+    """What a run shows that gets Ctrl-C a second after it began a step, named by a part of the step's line."""
     process = subprocess.Popen(
-        [ANSIBLE_PLAYBOOK, *toolkit.arguments("benchmark", **SHORT)],
+        [ANSIBLE_PLAYBOOK, *toolkit.arguments("benchmark", **settings)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -157,13 +158,18 @@ def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) 
     shown = ""
     for line in process.stdout:
         shown += line
-        if line.startswith("[6/6]"):
+        if line.startswith("[") and step in line:
             break
     time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
     shown += process.communicate(timeout=60)[0]
-    folder = toolkit.newest_run()
     assert process.returncode not in (0, None)
+    return shown
+
+
+def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) -> None:
+    shown = interrupted(toolkit, "[6/6]", **SHORT)
+    folder = toolkit.newest_run()
     assert f" -e resume={folder.name}" in shown
     planned = {trial["id"]: trial["arm"] for trial in json.loads((folder / "plan.json").read_text())["trials"]}
     (begun,) = [arm for trial, arm in planned.items() if f"interrupted at step {trial}." in shown]
@@ -178,6 +184,33 @@ def test_ctrl_c_says_what_was_left_and_the_run_can_be_resumed(toolkit: Toolkit) 
     everything = {path.name for path in (folder / "raw").rglob("*")}
     assert kept <= everything
     assert any((folder / "raw" / "superseded").iterdir())
+
+
+@pytest.mark.parametrize("request_", ["predict", "evaluate"])
+def test_an_open_loop_of_both_arms_is_interrupted_and_resumed(toolkit: Toolkit, request_: str) -> None:
+    rates = {"request": request_, "fractions": [0.5], "seconds": 4, "arrivals": "poisson", "blocks": 1}
+    rest = {"timeout_seconds": 20, "sweep": None}
+    rest["capacity"] = {"at_least_seconds": 1, "at_most_requests": 1000, "concurrency": 2}
+    settings = SHORT | {"blocks": 2, "load_requests": 8, "open_loop": rates | rest}
+    shown = interrupted(toolkit, "open loop", **settings)
+    folder = toolkit.newest_run()
+    assert f" -e resume={folder.name}" in shown
+    resumed = toolkit.play("benchmark", resume=folder.name, **settings)
+    run = run_json(folder)
+    # What other work takes from an arm's two starts is no fault of either.
+    others = [reason for reason in run["invalid_reasons"] if "effective cores" not in reason["message"]]
+    assert (run["status"], others) == ("complete", []), resumed.stdout
+    # The arm was started anew for what was left, and the turn that was broken off is kept apart.
+    assert any((folder / "raw" / "superseded").rglob("b02-*-start.json"))
+    found = {one["arm"]: one for one in run["open_loop"]["rates"]}
+    assert found.keys() == {"server", "serverless"}
+    # The same schedule for both, and each arrival counts once.
+    assert found["server"]["requests"]["planned"] == found["serverless"]["requests"]["planned"] > 0
+    for one in found.values():
+        requests = one["requests"]
+        assert requests["sent"] == requests["planned"] == requests["succeeded"] + requests["failed"]
+        assert 0 < one["latency_seconds"]["n"] <= requests["planned"]
+    assert (folder / "open-loop-server.hdr").read_text().startswith("#")
 
 
 def test_a_run_is_only_resumed_with_its_own_settings(toolkit: Toolkit) -> None:

@@ -316,7 +316,7 @@ def test_a_reset_removes_the_images_when_it_is_asked_to(built: Built) -> None:
     assert kept.returncode == 0, kept.stdout
     assert all(name in re.sub(r"\s+", " ", kept.stdout) for name in names) and "-e reset_images=true" in kept.stdout
     stages = ("--quiet", "--filter", "dangling=true", "--filter", "label=com.evenkeel.stage=packages")
-    with standin_images.building():
+    with standin_images.nobody_building():
         done = built.toolkit.play("reset", reset_images=True)
         assert done.returncode == 0, done.stdout
         assert docker("image", "ls", *stages) == ""

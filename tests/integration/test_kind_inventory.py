@@ -107,9 +107,9 @@ def made() -> set[str]:
 
 @pytest.fixture(scope="module")
 def before() -> set[str]:
-    with standin_images.building():
-        standin_images.build_standins()
-        standin_images.build_cluster_standins()
+    standin_images.build_standins()
+    standin_images.build_cluster_standins()
+    with standin_images.nobody_building():
         return made()
 
 
@@ -154,10 +154,11 @@ def deployed(before: set[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     kind.install_unprivileged_docker(programs)
     with pytest.MonkeyPatch.context() as patch, StandinOpenFaaS(NODE, pulled) as cluster:
         patch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-        with standin_images.building():
+        with standin_images.nobody_building():
             rehearsed = toolkit.play("site", "--check")
             assert rehearsed.returncode == 0, rehearsed.stdout
             assert not toolkit.state.exists() and made() == before
+        with standin_images.building():
             done = toolkit.play("site")
             assert done.returncode == 0, done.stdout
             standin_images.keep_packages()
@@ -306,7 +307,7 @@ def test_a_cluster_that_exists_already(deployed: Deployed, tmp_path: Path) -> No
 
 
 def test_a_reset_leaves_the_machine_as_it_was(deployed: Deployed, before: set[str]) -> None:
-    with standin_images.building():
+    with standin_images.nobody_building():
         done = deployed.toolkit.play("reset", reset_images=True)
         assert done.returncode == 0, done.stdout
         after = made()
