@@ -21,6 +21,7 @@ from analysis import (
     open_loop,
     parity,
     rebuild,
+    recheck,
     resources,
     side_by_side,
     stopping,
@@ -498,7 +499,7 @@ def _lead_seconds(facts: Mapping[str, Any]) -> float:
 
 def _problems(run: RunFolder, own: Sequence[Record]) -> list[validity.Problem]:
     """List the reasons against a run by its own records."""
-    rebuilt = [*rebuild.problems(run), *stopping.problems(run, stopping_of(run))]
+    rebuilt = [*rebuild.problems(run), *recheck.problems(run), *stopping.problems(run, stopping_of(run))]
     return validity.problems(run, parity.checks(own), rebuilt)
 
 

@@ -21,12 +21,12 @@ from analysis.render.samples import samples_csv
 def build(folder: Path) -> dict[str, Any]:
     """Evaluate the run in ``folder``, write its run.json and reports, and give what run.json holds.
 
-    Every file is replaced in one step. Raises RunUnreadable where the run, or the base run its plan names, cannot be
-    used.
+    Nothing is written before everything is made; then every file is replaced in one step, run.json last. Raises
+    RunUnreadable where the run, or the base run its plan names, cannot be used.
     """
     run = evaluated(folder)
-    run_store.write_run(folder, run)
-    for name, text in _outputs(run).items():
+    outputs = _outputs(run) | {"run.json": run_store.run_text(run)}
+    for name, text in outputs.items():
         run_store.write_atomically(folder / name, text)
     return run
 

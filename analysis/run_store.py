@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from analysis.errors import RunUnreadable
 from analysis.schema import SCHEMA_VERSION, Arm, Kind, Status, first_violation
 
 LATEST = "latest"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _EDGE = re.compile(r"before|after|b[0-9]{2,}")
 WATCHERS = ("htop", "docker_stats", "pod_stats")
 
@@ -126,7 +129,7 @@ def read_run(folder: Path) -> RunFolder:
         if not path.is_file():
             continue
         try:
-            records[trial.id] = _trial_record(path)
+            records[trial.id] = _trial_record(path, f"raw/{path.name}")
         except RunUnreadable as error:
             unreadable[trial.id] = str(error)
     return RunFolder(
@@ -151,12 +154,12 @@ def read_run(folder: Path) -> RunFolder:
     )
 
 
-def write_run(folder: Path, run: Mapping[str, Any]) -> Path:
-    """Write ``run`` as ``run.json``. Raises ValueError, a program error, where it does not keep the schema."""
+def run_text(run: Mapping[str, Any]) -> str:
+    """Give the text of ``run.json``. Raises ValueError, a program error, where it does not keep the schema."""
     violation = first_violation("run", run)
     if violation is not None:
         raise ValueError(f"the run to write does not keep its schema {violation}")
-    return write_atomically(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return json.dumps(run, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_atomically(path: Path, text: str) -> Path:
@@ -235,11 +238,14 @@ def _read_plan(path: Path) -> tuple[dict[str, Any], int]:
     return plan, int(written["schema_version"])
 
 
-def _trial_record(path: Path) -> dict[str, Any]:
-    record = _with_long_lists(read_object(path), path)
+def _trial_record(path: Path, called: str) -> dict[str, Any]:
+    """Read a trial's record. Raises RunUnreadable, whose message is part of the report and names the file ``called``
+    so: the report is the same wherever its run lies.
+    """
+    record = _with_long_lists(read_object(path, called), path)
     violation = first_violation("trial", record)
     if violation is not None:
-        raise RunUnreadable(f"{path} is not a trial's record, {violation}")
+        raise RunUnreadable(f"{called} is not a trial's record, {violation}")
     return _with_one_load(record, path)
 
 
@@ -264,7 +270,7 @@ def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:
     for name in WATCHERS:
         lists = path.with_suffix(f".{name}.frames.json")
         if name in facts and lists.is_file():
-            facts[name] = merge_long_lists(facts[name], read_object(lists))
+            facts[name] = merge_long_lists(facts[name], read_object(lists, f"raw/{lists.name}"))
     return {**record, "facts": facts}
 
 
@@ -278,22 +284,47 @@ def _of_machines(folder: Path, what: str) -> dict[str, dict[str, dict[str, Any]]
     return found
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object. Raises RunUnreadable where it does not."""
+def read_object(path: Path, called: str | None = None) -> dict[str, Any]:
+    """Read a file that holds one JSON object, whose numbers are finite and whose texts can be written again.
+
+    Raises RunUnreadable where it does not; ``called`` is its name in the message, else its path.
+    """
+    name = called or str(path)
     try:
-        loaded = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text("utf-8")
+        loaded = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_in_range)
+        # Half of a surrogate pair is a text for JSON and for Python, and for no file.
+        if _SURROGATE.search(text):
+            json.dumps(loaded, ensure_ascii=False).encode("utf-8")
     except OSError as error:
-        raise RunUnreadable(f"cannot read {path}: {error.strerror or error}") from error
+        raise RunUnreadable(f"cannot read {name}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise RunUnreadable(f"{name} is nested too deeply for a file of this toolkit") from error
     except ValueError as error:
-        raise RunUnreadable(f"{path} is not JSON ({error}); it may have been cut short") from error
+        raise RunUnreadable(f"{name} is not JSON ({error}); it may have been cut short") from error
     if not isinstance(loaded, dict):
-        raise RunUnreadable(f"{path} must hold a JSON object; got {type(loaded).__name__}")
+        raise RunUnreadable(f"{name} must hold a JSON object; got {type(loaded).__name__}")
     return loaded
 
 
 def _refuse_constant(name: str) -> None:
     """Refuse NaN and Infinity, which Python writes and no other reader of JSON takes."""
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is beyond the largest number")
+    return value
+
+
+def _in_range(digits: str) -> int:
+    """Read an integer that arithmetic can go on with: every one that a double can hold."""
+    value = int(digits)
+    if abs(value) > sys.float_info.max:
+        raise ValueError(f"{digits[:40]}... is beyond the largest number")
+    return value
 
 
 def _raw_files(folder: Path) -> Iterable[RawFile]:

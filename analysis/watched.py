@@ -275,11 +275,11 @@ def _spacing(samples: Sequence[Sequence[float]]) -> float:
 
 
 def _samples(found: object) -> Sequence[Sequence[float]]:
-    """Give a watcher's pairs of time and value; none at all where any is garbled or out of order."""
+    """Give a watcher's pairs of time and value; none at all where any is garbled, negative or out of order."""
     samples = found if isinstance(found, list) else []
     whole = all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in samples)
     ascending = whole and all(earlier[0] <= later[0] for earlier, later in pairwise(samples))
-    return samples if ascending else []
+    return samples if ascending and all(value >= 0 for _, value in samples) else []
 
 
 def _is_number(found: object) -> bool:

@@ -429,7 +429,7 @@ def invalid_reasons(load: Load, ended: Ended, measured: Measured, lengths: Known
     reasons += _failure_reasons(load, report, measured.figures["requests"], lengths)
     if load.keepalive and report.complete and not report.keepalive_requests:
         reasons.append("keepalive_refused: the server closed the connection after every answer; set keepalive to false")
-    disagreement = _clock_disagreement(ended, report.seconds)
+    disagreement = _clock_step(ended) or clock_disagreement(ended.wall_seconds, report.seconds)
     return reasons + ([f"clock_disagrees: {disagreement}"] if disagreement else [])
 
 
@@ -510,12 +510,16 @@ def _under_way(load: Load, ab_seconds: float, latency: Mapping[str, Any]) -> dic
     return {"n": under_way, "at_least_seconds": round(min(max(0.0, least), ab_seconds), 6)}
 
 
-def _clock_disagreement(ended: Ended, ab_seconds: float) -> str | None:
+def _clock_step(ended: Ended) -> str | None:
     """ab times with the wall clock, which may be set; our own clock cannot be."""
     step = ended.clock_step_seconds
     if abs(step) > max(CLOCK_TOLERANCE * ended.wall_seconds, STEP_FLOOR_SECONDS):
         return f"the wall clock was set by {step:+.3f} s during the load, and ab times with it"
-    difference = ab_seconds - ended.wall_seconds
-    if abs(difference) > max(CLOCK_TOLERANCE * ended.wall_seconds, CLOCK_FLOOR_SECONDS):
-        return f"ab says {ab_seconds:.3f} s for what took {ended.wall_seconds:.3f} s"
+    return None
+
+
+def clock_disagreement(wall_seconds: float, ab_seconds: float) -> str | None:
+    """How ab's own time is not that of its process by the monotonic clock; None where it is."""
+    if abs(ab_seconds - wall_seconds) > max(CLOCK_TOLERANCE * wall_seconds, CLOCK_FLOOR_SECONDS):
+        return f"ab says {ab_seconds:.3f} s for what took {wall_seconds:.3f} s"
     return None

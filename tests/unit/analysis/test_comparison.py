@@ -112,6 +112,9 @@ def other_model(folder: Path) -> None:
     for path in (folder / "raw").glob("*.json"):
         if path.stem.endswith(("-start", "-train")):
             change_record(folder, path.stem, {("service_startup", "answer", "model_sha256"): "cd" * 32})
+        if path.stem.endswith("-load"):
+            answers = [("ab_benchmark", "probes", edge, "answer", "model_sha256") for edge in ("before", "after")]
+            change_record(folder, path.stem, dict.fromkeys(answers, "cd" * 32))
 
 
 def other_threads(folder: Path) -> None:

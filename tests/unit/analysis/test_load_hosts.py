@@ -158,13 +158,14 @@ def folder(tmp_path: Path) -> Path:
     for path in folder.glob("raw/o0*-rate80.json"):
         record = json.loads(path.read_text("utf-8"))
         probes = {edge: {"answer": {"class": 3}} for edge in ("before", "after")}
+        begin = record["facts"]["open_loop_benchmark"]["window"]["start_monotonic_seconds"]
         whole = path.with_name(f"{path.stem}.open_loop.csv")
         whole.unlink()
         hosts = []
         for number, host in enumerate(HOSTS, 1):
             own = requests(40.0, 0.01 * number)
             path.with_name(f"{path.stem}.{host}.open_loop.csv").write_text(loop.to_csv(own), "utf-8")
-            facts = sent(40.0, 0.01 * number, probes=probes)
+            facts = sent(40.0, 0.01 * number, begin, probes=probes)
             facts["window"]["host_boot_id"] = BOOT_ID
             hosts.append({"load_host": host, "open_loop_benchmark": facts})
         record["facts"] = {"open_loop_hosts": hosts}

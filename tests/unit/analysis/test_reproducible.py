@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import report
 from tests.unit.fixtures.runs.generator import SyntheticRun
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,3 +87,29 @@ def test_a_rebuild_gives_the_same_bytes_anywhere(tmp_path: Path, platform: str) 
         (one / name).unlink()
     assert built(one, "west, in the future") == first
     assert {path: path.read_bytes() for path in sorted((one / "raw").rglob("*"))} == raw
+
+
+def test_a_damaged_record_is_named_the_same_wherever_the_run_lies(tmp_path: Path) -> None:
+    one = SyntheticRun().write(tmp_path / "a")
+    (one / "raw" / "b02-server-start.json").write_text('{"trial": ')
+    there = shutil.copytree(one, tmp_path / "elsewhere" / "b" / one.name)
+    for folder in (one, there):
+        report.build(folder)
+    for name in ("run.json", "report.md", "report.html"):
+        assert (one / name).read_bytes() == (there / name).read_bytes()
+    assert "raw/b02-server-start.json is not JSON" in (one / "report.md").read_text()
+
+
+def test_a_report_that_cannot_be_made_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = SyntheticRun().write(tmp_path)
+    report.build(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    (folder / "raw" / "b02-server-load.json").unlink()
+
+    def fails(*_: object) -> str:
+        raise RuntimeError("a chart that cannot be drawn")
+
+    monkeypatch.setattr(report, "html", fails)
+    with pytest.raises(RuntimeError):
+        report.build(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

@@ -154,7 +154,30 @@ def test_a_folder_named_latest_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "latest").is_dir()
 
 
-def test_a_run_that_breaks_its_schema_is_never_written(tmp_path: Path) -> None:
+def test_a_run_that_breaks_its_schema_is_never_written() -> None:
     with pytest.raises(ValueError, match="schema"):
-        run_store.write_run(tmp_path, {"schema_version": 1})
-    assert not (tmp_path / "run.json").exists()
+        run_store.run_text({"schema_version": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"seconds": 1e999}', "1e999 is beyond the largest number"),
+        ('{"bytes": -1' + "0" * 400 + "}", "is beyond the largest number"),
+        ('{"seconds": NaN}', "NaN is no JSON value"),
+        ('{"name": "half \\ud800"}', "surrogates not allowed"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ('{"a": 1', "it may have been cut short"),
+        ("[1]", "must hold a JSON object; got list"),
+    ],
+)
+def test_what_no_report_can_be_made_of_is_refused_by_name(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "b01-server-load.json").write_text(content)
+    with pytest.raises(RunUnreadable, match=r"^raw/b01-server-load\.json .*") as refused:
+        run_store.read_object(tmp_path / "b01-server-load.json", "raw/b01-server-load.json")
+    assert said in str(refused.value)
+
+
+def test_a_whole_pair_of_surrogates_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"name": "\\ud83d\\ude80"}')
+    assert run_store.read_object(tmp_path / "a.json") == {"name": "\U0001f680"}
