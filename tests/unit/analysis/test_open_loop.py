@@ -113,6 +113,15 @@ def test_a_load_that_lagged_makes_its_figures_not_valid_and_leaves_the_verdict(f
 
 
 @pytest.mark.parametrize(
+    ("count", "highest"), [(1, 0), (10, 70), (28, 85), (29, 90), (195, 98), (299, 99), (2994, 99.5), (2995, 99.9)]
+)
+def test_a_spectrum_ends_at_the_percentile_that_its_count_allows(count: int, highest: float) -> None:
+    spectrum = open_loop._spectrum([0.001 * number for number in range(count)])
+    assert spectrum[-2][0] == highest
+    assert spectrum[-1] == [100.0, pytest.approx(0.001 * (count - 1))], "the longest is one of the values"
+
+
+@pytest.mark.parametrize(
     ("reason", "code"),
     [("wrong_answer: class is 4", "wrong_answer"), ("instance_changed: a and b", "instance_changed")],
 )
