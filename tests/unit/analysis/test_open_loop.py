@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,27 @@ def test_a_load_that_lagged_makes_its_figures_not_valid_and_leaves_the_verdict(f
     text = markdown(document(run))
     row = next(line for line in text.splitlines() if line.startswith("| Server, open loop at 80 %"))
     assert "not valid" in row and "ms" not in row
+
+
+@pytest.mark.parametrize(
+    ("trial", "spoil", "said"),
+    [
+        ("o02-server-rate80", lambda facts: facts.pop("rate_rps"), "'rate_rps' is"),
+        ("o02-server-rate80", lambda facts: facts.pop("seconds"), "'seconds' is a required property"),
+        ("o02-server-rate80", lambda facts: facts.pop("window"), "'window' is a required property"),
+        ("o02-server-rate80", lambda facts: facts.update(seconds=-5), "-5 is less than or equal to"),
+        ("o02-server-rate80", lambda facts: (facts.update(valid=False), facts.pop("rate_rps")), "'rate_rps' is"),
+        ("o03-server-sweep", lambda facts: facts["sweep"]["steps"][0].pop("held"), "'held' is a required property"),
+        ("o03-server-sweep", lambda facts: facts["sweep"].pop("steps"), "'steps' is a required property"),
+    ],
+)
+def test_incomplete_facts_are_no_record(
+    folder: Path, trial: str, spoil: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    change_json(folder / "raw" / f"{trial}.json", lambda record: spoil(record["facts"]["open_loop_benchmark"]))
+    (problem,) = evaluated(folder)["invalid_reasons"]
+    assert (problem["code"], problem["trial"]) == ("record_unusable", trial)
+    assert said in problem["message"] and "\n" not in problem["message"]
 
 
 @pytest.mark.parametrize(
