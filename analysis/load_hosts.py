@@ -24,6 +24,8 @@ ARTIFACT = "open_loop.csv"
 
 # Of the schedule's time, all hosts together.
 LEAST_TOGETHER = 0.95
+# A run asks its open loops for this: what a service refuses at a rate is a figure of that rate.
+MAX_ERROR_RATE = 1.0
 
 # The text of a file by its name; None where there is none.
 TextOf = Callable[[str], str | None]
@@ -38,15 +40,37 @@ def parts_of(trial: str, facts: object) -> list[tuple[str, Mapping[str, Any]]]:
     return [(trial, alone)] if isinstance(alone, Mapping) else []
 
 
-def requests_of(name: str, text_of: TextOf) -> list[loop.Request] | None:
+def loads_of(facts: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], str]]:
+    """Give every load in one host's facts, one a step of a sweep, with the name of its list of requests."""
+    steps = lookup(facts, "sweep", "steps")
+    loads = steps if isinstance(steps, list) else [facts]
+    if len(loads) == 1:
+        return [(loads[0], ARTIFACT)]
+    return [(load, f"open_loop.{number:02}.csv") for number, load in enumerate(loads, start=1)]
+
+
+def requests_of(name: str, text_of: TextOf, artifact: str = ARTIFACT) -> list[loop.Request] | None:
     """Read one host's list of requests; None where it is missing or is none, which the rebuild from raw says."""
-    text = text_of(f"{name}.{ARTIFACT}")
+    text = text_of(f"{name}.{artifact}")
     if text is None:
         return None
     try:
         return loop.from_csv(text)
     except ValueError:
         return None
+
+
+def judged(trial: str, facts: Mapping[str, Any], text_of: TextOf) -> dict[str, Any]:
+    """Give a trial's facts, those of an open loop not valid where its own lists of requests say so.
+
+    The module's rules on the figures of these lists: that a record calls a load valid is no proof of it.
+    """
+    if HOSTS in facts:
+        hosts = [{**one, MODULE: _judged(f"{trial}.{one['load_host']}", one[MODULE], text_of)} for one in facts[HOSTS]]
+        return {**facts, HOSTS: hosts}
+    if MODULE in facts:
+        return {**facts, MODULE: _judged(trial, facts[MODULE], text_of)}
+    return dict(facts)
 
 
 def pooled(parts: Sequence[Sequence[loop.Request]]) -> list[loop.Request]:
@@ -92,6 +116,34 @@ def merged(trial: str, facts: Mapping[str, Any], text_of: TextOf) -> dict[str, A
         **{key: first.get(key) for key in ("window", "clock", "probes")},
         "client": {key: _sum(parts, "client", key) for key in ("cpu_seconds", "cpu_cores")},
     }
+
+
+def _judged(name: str, facts: Mapping[str, Any], text_of: TextOf) -> Mapping[str, Any]:
+    """Judge one host's facts; ``name`` is the beginning of its files' names. What is not valid by its word stays so."""
+    if facts["valid"] is not True:
+        return facts
+    loads = [(load, requests_of(name, text_of, artifact)) for load, artifact in loads_of(facts)]
+    against = [_against(requests, facts["seconds"], load["rate_rps"]) for load, requests in loads]
+    if not any(against):
+        return facts
+    if not isinstance(facts.get("sweep"), Mapping):
+        return {**facts, "valid": False, "invalid_reasons": against[0]}
+    steps = [
+        {**step, "valid": False, "invalid_reasons": why} if why else step
+        for (step, _), why in zip(loads, against, strict=True)
+    ]
+    reasons = [f"{reason} (at {step['rate_rps']:.4g}/s)" for step in steps for reason in step["invalid_reasons"]]
+    return {**facts, "valid": False, "invalid_reasons": reasons, "sweep": {**facts["sweep"], "steps": steps}}
+
+
+def _against(requests: Sequence[loop.Request] | None, seconds: float, rate_rps: float) -> list[str]:
+    """Give the module's reasons not to believe these requests; those that cannot be read the rebuild from raw says."""
+    if requests is None:
+        return []
+    figures = loop.measure(requests, seconds, rate_rps)
+    # A list does not say what ended its load before all were sent. Where a signal did, the record is not valid.
+    ended_by = "deadline" if figures["requests"]["unsent"] else None
+    return loop.invalid_reasons(figures, MAX_ERROR_RATE, ended_by)
 
 
 def _reasons(part: Mapping[str, Any]) -> list[str]:

@@ -289,10 +289,10 @@ def _parts(run: RunFolder, trial: PlannedTrial) -> list[list[loop.Request]] | No
 
 
 def _spectrum(values: Iterable[float], censored_from: float | None = None) -> list[list[float]]:
-    """Give the percentiles of these values (type 7); those among censored ones are left out."""
+    """Give the percentiles of these values (type 7) that so many allow; those among censored ones are left out."""
     ordered = sorted(values)
     found: list[list[float]] = []
-    for percent in SPECTRUM_PERCENTS if ordered else ():
+    for percent in _allowed(len(ordered)):
         position = percent / 100 * (len(ordered) - 1)
         low = int(position)
         high = min(low + 1, len(ordered) - 1)
@@ -300,6 +300,16 @@ def _spectrum(values: Iterable[float], censored_from: float | None = None) -> li
         if censored_from is None or value < censored_from:
             found.append([float(percent), value])
     return found
+
+
+def _allowed(count: int) -> list[float]:
+    """Give the percentiles of a spectrum that so many values allow, by the rule of those that are printed."""
+    return [
+        percent
+        for percent in SPECTRUM_PERCENTS
+        # The shortest and the longest are values themselves, as every sample has them.
+        if count and (percent in (0, 100) or count >= sampling.smallest_sample_for_quantile(percent / 100))
+    ]
 
 
 def _sweep(run: RunFolder, trial: PlannedTrial) -> dict[str, Any]:

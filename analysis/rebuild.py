@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: Evenkeel contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Recomputes every load from ab's own output, and checks the files beside a record by the checksum in it.
+"""Recomputes every load from ab's own output, or from the list of its requests, and checks the files beside a record
+by the checksum in it.
 
 A report must follow from the raw files: facts that do not are a reason against the run.
 """
@@ -15,7 +16,7 @@ from typing import Any
 from evenkeel import ab, open_loop
 
 from analysis import load_hosts
-from analysis.figures import ABSENT, lookup
+from analysis.figures import ABSENT, lookup, number_at
 from analysis.run_store import PlannedTrial, RunFolder
 from analysis.schema import Kind, Reason
 from analysis.validity import Problem
@@ -36,7 +37,7 @@ def problems(run: RunFolder) -> list[Problem]:
             differences.extend(_differences(run, trial, facts))
         if trial.kind is Kind.OPEN_LOOP:
             for name, part in load_hosts.parts_of(trial.id, lookup(record, "facts")):
-                differences.extend(_of_open_loop(run, name, part))
+                differences.extend(_of_open_loop(run, trial, name, part))
         if differences and not trial.discarded:
             found.append(Problem(Reason.RAW_MISMATCH, "; ".join(differences), trial.id))
     return found
@@ -74,35 +75,49 @@ def _differences(run: RunFolder, trial: PlannedTrial, facts: Mapping[str, Any]) 
         yield from _unequal(key, facts.get(key, ABSENT), computed)
 
 
-def _of_open_loop(run: RunFolder, beginning: str, facts: Mapping[str, Any]) -> Iterator[str]:
+def _of_open_loop(run: RunFolder, trial: PlannedTrial, beginning: str, facts: Mapping[str, Any]) -> Iterator[str]:
     """Compute an open loop's figures again from its lists of requests, one a step of a sweep.
 
     ``beginning`` is that of its files' names.
     """
     if not facts.get("window"):
         return  # nothing was sent, which its own reasons say
-    steps = lookup(facts, "sweep", "steps")
-    parts = steps if isinstance(steps, list) else [facts]
-    seconds = facts.get("seconds")
-    names = (
-        ["open_loop.csv"] if len(parts) == 1 else [f"open_loop.{number:02}.csv" for number in range(1, 1 + len(parts))]
-    )
-    for part, name in zip(parts, names, strict=True):
-        text = run.raw_text(f"{beginning}.{name}")
+    settings = lookup(run.plan, "profile", "run", "open_loop")
+    seconds, seed = facts.get("seconds"), facts.get("seed")
+    planned = number_at(lookup(settings, "sweep") if trial.mode == "sweep" else settings, "seconds").value
+    if planned is not None and seconds != planned:
+        yield f"seconds is {seconds}; the plan says {planned}"
+    for number, (part, artifact) in enumerate(load_hosts.loads_of(facts)):
+        name = f"raw/{beginning}.{artifact}"
+        text = run.raw_text(f"{beginning}.{artifact}")
         if text is None:
-            yield f"raw/{beginning}.{name} is missing, so the load cannot be recomputed"
+            yield f"{name} is missing, so the load cannot be recomputed"
             return
         try:
             requests = open_loop.from_csv(text)
         except ValueError as error:
-            yield f"raw/{beginning}.{name} is no list of requests: {error}"
+            yield f"{name} is no list of requests: {error}"
             return
         rate = part.get("rate_rps")
-        if not isinstance(seconds, int | float) or not isinstance(rate, int | float):
-            yield "its facts do not hold seconds and rate_rps, so the load cannot be recomputed"
+        if not isinstance(seconds, int | float) or not isinstance(rate, int | float) or not isinstance(seed, int):
+            yield "its facts do not hold seconds, rate_rps and seed, so the load cannot be recomputed"
             return
+        # Each step of a sweep draws its arrivals anew.
+        arrivals = lookup(settings, "arrivals")
+        yield from _of_schedule(name, len(requests), rate, seconds, arrivals=arrivals, seed=seed + number)
         for key, computed in open_loop.measure(requests, float(seconds), float(rate)).items():
             yield from _unequal(key, part.get(key, ABSENT), computed)
+
+
+def _of_schedule(name: str, count: int, rate: float, seconds: float, *, arrivals: str, seed: int) -> Iterator[str]:
+    """Draw a load's schedule again: every arrival has its line, what was never sent included."""
+    try:
+        due = open_loop.schedule(rate, seconds, arrivals, seed)
+    except open_loop.InvalidSchedule as error:
+        yield f"its schedule cannot be drawn again: {error}"
+        return
+    if len(due) != count:
+        yield f"{name} holds {count} arrivals; {rate:.4g}/s over {seconds:g} s from seed {seed} are {len(due)}"
 
 
 def _unequal(key: str, recorded: Any, computed: Any) -> Iterator[str]:

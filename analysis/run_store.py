@@ -250,16 +250,18 @@ def _trial_record(path: Path, called: str) -> dict[str, Any]:
 
 
 def _with_one_load(record: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Give a load that several hosts sent the facts of one, beside each host's own."""
-    facts = record["facts"]
-    if load_hosts.HOSTS not in facts:
-        return record
+    """Give an open loop judged by its own requests; one that several hosts sent has the facts of one beside each
+    host's own.
+    """
 
     def text_of(name: str) -> str | None:
         file = path.with_name(name)
         return file.read_text("utf-8", errors="replace") if file.is_file() else None
 
-    return {**record, "facts": {**facts, load_hosts.MODULE: load_hosts.merged(path.stem, facts, text_of)}}
+    facts = load_hosts.judged(path.stem, record["facts"], text_of)
+    if load_hosts.HOSTS in facts:
+        facts[load_hosts.MODULE] = load_hosts.merged(path.stem, facts, text_of)
+    return {**record, "facts": facts}
 
 
 def _with_long_lists(record: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -58,10 +58,11 @@ def tail(run: Mapping[str, Any]) -> Chart | None:
         title="Does the load generator hide a tail?",
         finding=" ".join(_said(pair, fraction) for pair in pairs),
         reading=(
-            "A line rises to the slowest requests; each further nine has the same room. In the open loop requests come "
-            f"at their own times, at {percent(fraction)} of the weaker arm's capacity, and their latency counts from "
-            "when they were due. In the closed loop a client waits for its answer before it asks again, so that it "
-            "asks least when the service is slowest."
+            "A line rises to the slowest requests, and ends where its requests are too few for a further percentile; "
+            "each further nine has the same room. In the open loop requests come at their own times, at "
+            f"{percent(fraction)} of the weaker arm's capacity, and their latency counts from when they were due. In "
+            "the closed loop a client waits for its answer before it asks again, so that it asks least when the "
+            "service is slowest."
         ),
         draw=lambda layout: _draw(pairs, layout),
         table=Table(

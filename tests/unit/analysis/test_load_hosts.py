@@ -33,6 +33,7 @@ def sent(rate: float = 20.0, latency: float = 0.01, begin: float = 1000.0, **cha
         "valid": True,
         "invalid_reasons": [],
         "seconds": SECONDS,
+        "seed": 0,
         **loop.measure(requests(rate, latency), SECONDS, rate),
         "window": {"start_monotonic_seconds": begin, "end_monotonic_seconds": begin + SECONDS, "host_boot_id": "boot"},
         "clock": None,
@@ -201,6 +202,31 @@ def test_each_hosts_figures_are_recomputed_from_its_own_file(folder: Path) -> No
     assert problems.keys() == {"o02-server-rate80", "o03-server-rate80"}
     assert "latency_seconds.p95 is 0.001" in problems["o02-server-rate80"]
     assert f"o03-server-rate80.{HOSTS[0]}.open_loop.csv is missing" in problems["o03-server-rate80"]
+
+
+def test_each_host_is_judged_by_its_own_file(folder: Path) -> None:
+    """In one block one of two is late, in the other one's file lacks arrivals."""
+    late = [
+        loop.rounded(
+            loop.Request(one.intended_seconds, 0.5 + (one.sent_seconds or 0), 0.52 + (one.sent_seconds or 0), loop.OK)
+        )
+        for one in requests(40.0, 0.01)
+    ]
+    short = requests(40.0, 0.01)[:100]
+    for trial, host, own in (("o02-server-rate80", 1, late), ("o03-server-rate80", 0, short)):
+        (folder / "raw" / f"{trial}.{HOSTS[host]}.open_loop.csv").write_text(loop.to_csv(own), "utf-8")
+
+        def measure(record: dict[str, Any], host: int = host, own: list[loop.Request] = own) -> None:
+            record["facts"]["open_loop_hosts"][host]["open_loop_benchmark"].update(loop.measure(own, SECONDS, 40.0))
+
+        change_json(folder / "raw" / f"{trial}.json", measure)
+    run = evaluate(read_run(folder))
+    (rate,) = [one for one in run["open_loop"]["rates"] if one["arm"] == "server"]
+    assert rate["reason"].startswith("o02-server-rate80: generator_lagged: ")
+    assert f"(sent by {HOSTS[1]})" in rate["reason"] and f"(sent by {HOSTS[0]})" not in rate["reason"]
+    (problem,) = run["invalid_reasons"]
+    assert (problem["code"], problem["trial"]) == ("raw_mismatch", "o03-server-rate80")
+    assert f"{HOSTS[0]}.open_loop.csv holds 100 arrivals; 40/s over 5 s from seed 0 are 200" in problem["message"]
 
 
 def test_hosts_apart_leave_the_verdict_and_print_no_figure(folder: Path) -> None:

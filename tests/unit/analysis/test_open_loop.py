@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from evenkeel import open_loop as loop
 
 from analysis import histogram, open_loop, report
 from analysis.evaluate import evaluate
@@ -46,6 +49,37 @@ def rate_of(run: dict[str, Any], arm: str, fraction: float) -> dict[str, Any]:
         rate for rate in run["open_loop"]["rates"] if (rate["arm"], rate["fraction"]) == (arm, fraction)
     )
     return found
+
+
+def send_otherwise(
+    folder: Path, trial: str, change: Callable[[list[loop.Request]], list[loop.Request]], step: int | None = None
+) -> None:
+    """Change the requests of a load, and its record's figures with them; the record goes on to call it valid."""
+    path = folder / "raw" / f"{trial}.open_loop{'' if step is None else f'.{step:02}'}.csv"
+    sent = [loop.rounded(one) for one in change(loop.from_csv(path.read_text("utf-8")))]
+    path.write_text(loop.to_csv(sent), "utf-8")
+
+    def measure(record: dict[str, Any]) -> None:
+        facts = record["facts"]["open_loop_benchmark"]
+        load = facts if step is None else facts["sweep"]["steps"][step - 1]
+        load.update(loop.measure(sent, facts["seconds"], load["rate_rps"]))
+
+    change_json(folder / "raw" / f"{trial}.json", measure)
+
+
+def late(sent: list[loop.Request]) -> list[loop.Request]:
+    """Send everything half a second late."""
+    return [
+        replace(one, sent_seconds=(one.sent_seconds or 0) + 0.5, end_seconds=(one.end_seconds or 0) + 0.5)
+        for one in sent
+    ]
+
+
+def ended(sent: list[loop.Request]) -> list[loop.Request]:
+    """Send the first half."""
+    half = len(sent) // 2
+    unsent = [loop.Request(one.intended_seconds, None, None, "unsent") for one in sent[half:]]
+    return sent[:half] + unsent
 
 
 def test_a_rates_figures_are_those_of_all_its_trials(folder: Path) -> None:
@@ -110,6 +144,77 @@ def test_a_load_that_lagged_makes_its_figures_not_valid_and_leaves_the_verdict(f
     text = markdown(document(run))
     row = next(line for line in text.splitlines() if line.startswith("| Server, open loop at 80 %"))
     assert "not valid" in row and "ms" not in row
+
+
+@pytest.mark.parametrize(("change", "code"), [(late, "generator_lagged"), (ended, "deadline")])
+def test_a_load_is_judged_by_its_requests_whatever_its_record_says(
+    folder: Path, change: Callable[[list[loop.Request]], list[loop.Request]], code: str
+) -> None:
+    send_otherwise(folder, "o02-server-rate80", change)
+    run = evaluated(folder)
+    rate = rate_of(run, "server", 0.8)
+    assert not rate["valid"] and rate["reason"].startswith(f"o02-server-rate80: {code}: ")
+    assert [trial["valid"] for trial in rate["trials"]] == [False, True]
+    assert run["valid"] and "open_loop_not_valid" in {one["code"] for one in run["warnings"]}
+
+
+def test_a_step_of_a_sweep_is_judged_by_its_requests(folder: Path) -> None:
+    send_otherwise(folder, "o03-server-sweep", late, step=2)
+    sweeps = {sweep["arm"]: sweep for sweep in evaluated(folder)["open_loop"]["sweeps"]}
+    assert (sweeps["server"]["valid"], sweeps["server"]["knee_rps"]) == (False, None)
+    assert [step["valid"] for step in sweeps["server"]["steps"]] == [True, False]
+    assert "generator_lagged" in sweeps["server"]["reason"] and "(at 40/s)" in sweeps["server"]["reason"]
+    assert sweeps["serverless"]["valid"]
+
+
+def test_wrong_answers_among_the_requests_are_a_reason_against_the_run(folder: Path) -> None:
+    send_otherwise(folder, "o02-server-rate80", lambda sent: [replace(sent[0], outcome="wrong_answer"), *sent[1:]])
+    assert [one["code"] for one in evaluated(folder)["invalid_reasons"]] == ["wrong_answer"]
+
+
+@pytest.mark.parametrize(("trial", "step"), [("o02-server-rate80", None), ("o03-server-sweep", 2)])
+def test_arrivals_that_are_missing_are_found_by_the_schedule(folder: Path, trial: str, step: int | None) -> None:
+    send_otherwise(folder, trial, lambda sent: sent[: len(sent) // 2], step)
+    (problem,) = evaluated(folder)["invalid_reasons"]
+    assert (problem["code"], problem["trial"]) == ("raw_mismatch", trial)
+    assert "arrivals; " in problem["message"] and "over 5 s from seed" in problem["message"]
+
+
+def test_a_load_of_another_length_is_not_the_plans(folder: Path) -> None:
+    change_record(folder, "o02-server-rate80", {(*FACTS, "seconds"): 2.5})
+    send_otherwise(folder, "o02-server-rate80", lambda sent: sent[: len(sent) // 2])
+    (problem,) = evaluated(folder)["invalid_reasons"]
+    assert (problem["code"], problem["message"]) == ("raw_mismatch", "seconds is 2.5; the plan says 5.0")
+
+
+@pytest.mark.parametrize(
+    ("trial", "spoil", "said"),
+    [
+        ("o02-server-rate80", lambda facts: facts.pop("rate_rps"), "'rate_rps' is"),
+        ("o02-server-rate80", lambda facts: facts.pop("seconds"), "'seconds' is a required property"),
+        ("o02-server-rate80", lambda facts: facts.pop("window"), "'window' is a required property"),
+        ("o02-server-rate80", lambda facts: facts.update(seconds=-5), "-5 is less than or equal to"),
+        ("o02-server-rate80", lambda facts: (facts.update(valid=False), facts.pop("rate_rps")), "'rate_rps' is"),
+        ("o03-server-sweep", lambda facts: facts["sweep"]["steps"][0].pop("held"), "'held' is a required property"),
+        ("o03-server-sweep", lambda facts: facts["sweep"].pop("steps"), "'steps' is a required property"),
+    ],
+)
+def test_incomplete_facts_are_no_record(
+    folder: Path, trial: str, spoil: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    change_json(folder / "raw" / f"{trial}.json", lambda record: spoil(record["facts"]["open_loop_benchmark"]))
+    (problem,) = evaluated(folder)["invalid_reasons"]
+    assert (problem["code"], problem["trial"]) == ("record_unusable", trial)
+    assert said in problem["message"] and "\n" not in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("count", "highest"), [(1, 0), (10, 70), (28, 85), (29, 90), (195, 98), (299, 99), (2994, 99.5), (2995, 99.9)]
+)
+def test_a_spectrum_ends_at_the_percentile_that_its_count_allows(count: int, highest: float) -> None:
+    spectrum = open_loop._spectrum([0.001 * number for number in range(count)])
+    assert spectrum[-2][0] == highest
+    assert spectrum[-1] == [100.0, pytest.approx(0.001 * (count - 1))], "the longest is one of the values"
 
 
 @pytest.mark.parametrize(

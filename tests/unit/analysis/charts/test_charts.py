@@ -287,6 +287,7 @@ def test_the_tail_is_drawn_at_the_highest_rate_that_is_valid_for_both(evaluated:
     chart = tail(run)
     assert chart is not None
     assert "p99 is 2.00 s in the open loop at 60 %, 500 ms in the closed loop." in chart.finding
+    assert "ends where its requests are too few for a further percentile" in chart.reading
     assert [row[0] for row in chart.table.rows] == [
         "server, open loop",
         "server, closed loop (ab)",
