@@ -103,8 +103,8 @@ def read(results: Path, name: str) -> Source:
 def compare(sources: Sequence[Source], *, force: bool = False, rules: Sequence[str] = ()) -> dict[str, Any]:
     """Compare every run with the first one, and give what the comparison's JSON holds.
 
-    Raises RunUnreadable where the runs are not two to eight different ones, or are unlike and it is not forced;
-    ThresholdInvalid where a rule cannot be read.
+    Raises RunUnreadable where the runs are not two to eight different ones, one lacks the primary metric, or they are
+    unlike and it is not forced; ThresholdInvalid where a rule cannot be read.
     """
     ids = [source.run["run_id"] for source in sources]
     if not 2 <= len(ids) <= MOST_RUNS or len(set(ids)) < len(ids):
@@ -115,6 +115,13 @@ def compare(sources: Sequence[Source], *, force: bool = False, rules: Sequence[s
     unlike = {run_id: [one for one in each if one.unlike] for run_id, each in found.items()}
     if any(unlike.values()) and not force:
         raise RunUnreadable(_refusal(ids[0], unlike))
+    primary = reference.run["profile"]["run"]["primary"]
+    for source in sources:
+        if all(metric["name"] != primary for metric in source.run["metrics"]):
+            raise RunUnreadable(
+                f"{source.path} has no metric {primary}, the primary one of the reference {ids[0]}; a baseline is an "
+                "unchanged copy of a run's run.json"
+            )
     rows = {other.run["run_id"]: list(_rows(reference.run, other.run)) for other in others}
     family = {
         f"{run_id} {row.metric.name} {row.part}": row.comparison.p
@@ -188,6 +195,12 @@ def _stored(path: Path) -> Source:
     violation = first_violation("run", run)
     if violation is not None:
         raise RunUnreadable(f"{path} is not a run.json, {violation}; a baseline is a copy of a run's run.json")
+    if run["valid"] == bool(run["invalid_reasons"]):
+        codes = ", ".join(reason["code"] for reason in run["invalid_reasons"]) or "none"
+        raise RunUnreadable(
+            f"{path} contradicts itself: valid is {str(run['valid']).lower()} and its invalid_reasons are {codes}; "
+            "a baseline is an unchanged copy of a run's run.json"
+        )
     return Source(run, str(path), True, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

@@ -287,6 +287,12 @@ def test_a_stored_baseline_stands_for_its_run(tmp_path: Path) -> None:
         (lambda run: run.update(schema_version=9), "made by a newer toolkit (schema 9"),
         (lambda run: run.pop("metrics"), "is not a run.json, at the top level: 'metrics' is a required property"),
         (lambda run: run.clear(), "names no schema_version"),
+        (lambda run: run["profile"]["run"].pop("margin"), "at profile/run: 'margin' is a required property"),
+        (lambda run: run.update(valid=False), "valid is false and its invalid_reasons are none"),
+        (
+            lambda run: run["invalid_reasons"].append({"code": "parity_failed", "message": "x", "trial": None}),
+            "valid is true and its invalid_reasons are parity_failed",
+        ),
     ],
 )
 def test_a_baseline_that_is_none_is_refused_by_name(
@@ -297,6 +303,20 @@ def test_a_baseline_that_is_none_is_refused_by_name(
     with pytest.raises(RunUnreadable) as refused:
         comparison.read(run_folder.parent, str(run_folder / "run.json"))
     assert said in str(refused.value) and "run.json" in str(refused.value)
+
+
+@pytest.mark.parametrize("options", [[], ["--max-slowdown=10%"]])
+def test_a_baseline_without_the_primary_metric_is_refused(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(made(tmp_path, A))
+    made(tmp_path, B, seed=8, **SLOWER)
+    stored = tmp_path / "baseline.json"
+    stored.write_bytes((tmp_path / A / "run.json").read_bytes())
+    change_json(stored, lambda run: run["metrics"].remove(next(row for row in run["metrics"] if row["primary"])))
+    assert main(["compare", str(tmp_path), str(stored), B, *options]) == 3
+    error = capsys.readouterr().err
+    assert f"{stored} has no metric {PRIMARY}" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
