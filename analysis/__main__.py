@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from analysis import comparison, costing, prices, report, run_store, thresholds, wording
+from analysis import comparison, costing, prices, report, run_store, thresholds
 from analysis.base_run import Ground
 from analysis.errors import RunUnreadable
 from analysis.evaluate import check_base, look_at
@@ -121,7 +121,7 @@ def _compare(options: argparse.Namespace) -> int:
     rules = [*options.threshold]
     if options.max_slowdown is not None:
         first = sources[0].run
-        rules += comparison.slowdown_rules(options.max_slowdown, first["platform"], wording.primary(first)["name"])
+        rules += comparison.slowdown_rules(options.max_slowdown, first["platform"], first["profile"]["run"]["primary"])
     found = comparison.compare(sources, force=options.force, rules=rules)
     written = comparison.write(results, found, comparison_markdown(found))
     sys.stdout.write(comparison_terminal(found, str(written.with_suffix(""))))

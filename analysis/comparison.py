@@ -75,6 +75,35 @@ class _Row:
     comparison: verdict.Comparison | None
     reason: str | None
 
+    @property
+    def p(self) -> float | None:
+        """The p of its test; None where it has none."""
+        return self.comparison.p if self.tested and self.comparison is not None else None
+
+    @property
+    def tested(self) -> bool:
+        """Whether it belongs to a family of tests, also where its figures are too few for a p."""
+        return self.metric.words is not None and self.comparison is not None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of figures of the reference and of the other run."""
+        return len(self.reference.values), len(self.other.values)
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What a row's test comes to within its family.
+
+    ``p`` is adjusted by Holm, None where the row has none. ``least`` is what it would be at the smallest p of so many
+    figures, beside the others of the family as they are; ``enough`` figures of each run can show a difference whatever
+    the others are.
+    """
+
+    p: float | None
+    least: float
+    enough: int
+
 
 def read(results: Path, name: str) -> Source:
     """Read a run by its id under ``results``, by its folder, or from a run.json that was stored elsewhere.
@@ -103,8 +132,8 @@ def read(results: Path, name: str) -> Source:
 def compare(sources: Sequence[Source], *, force: bool = False, rules: Sequence[str] = ()) -> dict[str, Any]:
     """Compare every run with the first one, and give what the comparison's JSON holds.
 
-    Raises RunUnreadable where the runs are not two to eight different ones, or are unlike and it is not forced;
-    ThresholdInvalid where a rule cannot be read.
+    Raises RunUnreadable where the runs are not two to eight different ones, one lacks the primary metric, or they are
+    unlike and it is not forced; ThresholdInvalid where a rule cannot be read.
     """
     ids = [source.run["run_id"] for source in sources]
     if not 2 <= len(ids) <= MOST_RUNS or len(set(ids)) < len(ids):
@@ -115,22 +144,23 @@ def compare(sources: Sequence[Source], *, force: bool = False, rules: Sequence[s
     unlike = {run_id: [one for one in each if one.unlike] for run_id, each in found.items()}
     if any(unlike.values()) and not force:
         raise RunUnreadable(_refusal(ids[0], unlike))
+    primary = reference.run["profile"]["run"]["primary"]
+    for source in sources:
+        if all(metric["name"] != primary for metric in source.run["metrics"]):
+            raise RunUnreadable(
+                f"{source.path} has no metric {primary}, the primary one of the reference {ids[0]}; a baseline is an "
+                "unchanged copy of a run's run.json"
+            )
     rows = {other.run["run_id"]: list(_rows(reference.run, other.run)) for other in others}
-    family = {
-        f"{run_id} {row.metric.name} {row.part}": row.comparison.p
-        for run_id, each in rows.items()
-        for row in each
-        if row.metric.words is not None and row.comparison is not None and row.comparison.p is not None
-    }
-    adjusted = statistics.holm(family)
+    families = _families(rows, primary)
+    tests = {key: test for family in families for key, test in _tests(family).items()}
     margin = reference.run["profile"]["run"]["margin"]
     comparisons: list[dict[str, Any]] = [
         {
             "run": other.as_json(),
             "differences": [one.as_json() for one in found[other.run["run_id"]]],
             "metrics": [
-                _metric(row, margin, adjusted.get(f"{other.run['run_id']} {row.metric.name} {row.part}"))
-                for row in rows[other.run["run_id"]]
+                _metric(row, margin, tests.get(_key(other.run["run_id"], row))) for row in rows[other.run["run_id"]]
             ],
         }
         for other in others
@@ -140,7 +170,8 @@ def compare(sources: Sequence[Source], *, force: bool = False, rules: Sequence[s
         "stamp": UNLIKE if any(unlike.values()) else None,
         "reference": reference.as_json(),
         "margin": margin,
-        "family": len(family),
+        "primary": primary,
+        "family": sum(row.p is not None for row in families[0].values()),
         "comparisons": comparisons,
         "thresholds": [
             {"run_id": each["run"]["run_id"], **judged}
@@ -188,6 +219,12 @@ def _stored(path: Path) -> Source:
     violation = first_violation("run", run)
     if violation is not None:
         raise RunUnreadable(f"{path} is not a run.json, {violation}; a baseline is a copy of a run's run.json")
+    if run["valid"] == bool(run["invalid_reasons"]):
+        codes = ", ".join(reason["code"] for reason in run["invalid_reasons"]) or "none"
+        raise RunUnreadable(
+            f"{path} contradicts itself: valid is {str(run['valid']).lower()} and its invalid_reasons are {codes}; "
+            "a baseline is an unchanged copy of a run's run.json"
+        )
     return Source(run, str(path), True, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -271,8 +308,38 @@ def _exp(found: Interval | None) -> Interval | None:
     return None if found is None else Interval(math.exp(found.low), math.exp(found.high), found.level)
 
 
-def _metric(row: _Row, margin: float, p_adjusted: float | None) -> dict[str, Any]:
-    word, reason = _word(row, margin, p_adjusted)
+def _families(rows: Mapping[str, Sequence[_Row]], primary: str) -> list[dict[str, _Row]]:
+    """Give the rows that are tested together: all but the primary metric's of all runs, then the primary's by run."""
+    tested = [(run_id, row) for run_id, each in rows.items() for row in each if row.tested]
+    return [
+        {_key(run_id, row): row for run_id, row in tested if row.metric.name != primary},
+        *(
+            {_key(run_id, row): row for run_id, row in tested if row.metric.name == primary and run_id == one}
+            for one in rows
+        ),
+    ]
+
+
+def _key(run_id: str, row: _Row) -> str:
+    return f"{run_id} {row.metric.name} {row.part}"
+
+
+def _tests(family: Mapping[str, _Row]) -> dict[str, _Test]:
+    found = {key: row.p for key, row in family.items() if row.p is not None}
+    adjusted = statistics.holm(found)
+    enough = independent.fewest_values(len(family), verdict.SIGNIFICANCE)
+    return {
+        key: _Test(
+            p=adjusted.get(key),
+            least=statistics.holm({**found, key: independent.smallest_p(*row.sizes)})[key],
+            enough=enough,
+        )
+        for key, row in family.items()
+    }
+
+
+def _metric(row: _Row, margin: float, test: _Test | None) -> dict[str, Any]:
+    word, reason = _word(row, margin, test)
     found = row.comparison
     return {
         "name": row.metric.name,
@@ -285,24 +352,28 @@ def _metric(row: _Row, margin: float, p_adjusted: float | None) -> dict[str, Any
         "ratio": None if found is None else found.ratio,
         "interval": _interval(row, found.interval if found else None),
         "equivalence_interval": _interval(row, found.equivalence_interval if found else None),
-        "p": None if found is None or row.metric.words is None else found.p,
-        "p_adjusted": p_adjusted,
+        "p": row.p,
+        "p_adjusted": None if test is None else test.p,
         "verdict": None if word is None else word.value,
         "reason": reason,
     }
 
 
-def _word(row: _Row, margin: float, p_adjusted: float | None) -> tuple[Verdict | None, str]:
+def _word(row: _Row, margin: float, test: _Test | None) -> tuple[Verdict | None, str]:
     if row.comparison is None:
         return Verdict.NOT_MEASURED, row.reason or "not measured"
-    if row.metric.words is None:
+    if row.metric.words is None or test is None:
         return None, "shown, not tested"
-    if row.comparison.interval is None or p_adjusted is None:
-        sizes = f"{len(row.reference.values)} and {len(row.other.values)} figures"
-        return Verdict.TOO_FEW_BLOCKS, f"{sizes} give no interval at 95 %; 4 and 4 would"
+    figures = "{} and {} figures".format(*row.sizes)
+    needed = f"it takes {test.enough} blocks (or idle windows, or trained starts) of each run to show a difference"
+    if row.comparison.interval is None or test.p is None:
+        return Verdict.TOO_FEW_BLOCKS, f"{figures} give no interval at 95 %; 4 and 4 would, and {needed}"
     # Below 1 a run's ratio of the arms is less than the reference's, which makes neither arm faster.
     below, above = row.metric.words if row.part != thresholds.RATIO else RESOURCE
-    decision = verdict.decide(row.comparison, p_adjusted, margin, below, above, fewest=0)
+    decision = verdict.decide(row.comparison, test.p, margin, below, above, fewest=0)
+    if decision.verdict is Verdict.INCONCLUSIVE and test.least > verdict.SIGNIFICANCE:
+        least = f"{figures} can give no adjusted p below {test.least:.3g}"
+        return decision.verdict, f"{decision.reason}; {least}, and {needed}"
     return decision.verdict, decision.reason
 
 

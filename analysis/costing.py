@@ -54,23 +54,19 @@ def costs(run: RunFolder, records: Sequence[Record], *, valid: bool, status: Sta
     most = lookup(run.prices, "max_age_days")
     if isinstance(most, bool) or not isinstance(most, int):
         raise RunUnreadable("raw/prices.json holds no whole number max_age_days; take it from a copy of the run")
-    age = prices.age_days(date.fromisoformat(run.plan["created_utc"][:10]))
+    day = _day_of(run)
     dated = {
         "file": str(lookup(run.prices, "file")),
         "region": prices.region,
         "as_of": prices.as_of.isoformat(),
-        "age_days": age,
+        "age_days": prices.age_days(day),
         "max_age_days": most,
         "currency": "USD",
         "items": prices.as_json(),
     }
-    if age > most:
-        return _nothing(
-            REFUSED,
-            f"the prices are of {dated['as_of']}, {age} days before the run, and prices_max_age_days is "
-            f"{most}; name a newer price file with prices_file, or allow older ones",
-            dated,
-        )
+    refusal = _refusal(prices, day, most)
+    if refusal is not None:
+        return _nothing(REFUSED, refusal, dated)
     if not valid or status is not Status.COMPLETE:
         why = "the run is not valid" if not valid else "the run did not measure both arms"
         return _nothing(NOT_MEASURED, why, dated)
@@ -88,6 +84,35 @@ def costs(run: RunFolder, records: Sequence[Record], *, valid: bool, status: Sta
         "break_even": _break_even(blocks, server, server_price, pay_per_use, pay_price),
         "curve": _curve(server, server_price, pay_per_use, kubernetes, node_hour_share),
     }
+
+
+def _day_of(run: RunFolder) -> date:
+    """Give the day on which the run was planned. Raises RunUnreadable where its plan names none."""
+    planned = run.plan["created_utc"]
+    try:
+        return date.fromisoformat(planned[:10])
+    except ValueError as error:
+        raise RunUnreadable(
+            f"{run.path / 'plan.json'}: created_utc is {planned!r}, which begins with no day YYYY-MM-DD, so the age of "
+            "the run's prices is not known; a plan is never edited by hand"
+        ) from error
+
+
+def _refusal(prices: Prices, day: date, most: int) -> str | None:
+    """Say why the prices are not for a run of ``day``; None where they are. ``most`` is in days."""
+    age = prices.age_days(day)
+    if age > most:
+        return (
+            f"the prices are of {prices.as_of}, {age} days before the run, and prices_max_age_days is {most}; name a "
+            "newer price file with prices_file, or allow older ones"
+        )
+    # Where the prices were written down it may be tomorrow already.
+    if age < -1:
+        return (
+            f"the prices are of {prices.as_of} and the run is of {day}, so nobody knew them yet; correct as_of in the "
+            "price file, or name another one with prices_file"
+        )
+    return None
 
 
 def _nothing(state: str, reason: str, dated: Mapping[str, Any] | None = None) -> dict[str, Any]:

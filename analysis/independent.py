@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import count
 from statistics import NormalDist
 
 import numpy as np
@@ -77,6 +78,16 @@ def mann_whitney_p(first: Sequence[float], second: Sequence[float]) -> float:
     observed = sum(ranks[: len(first)])
     lower, upper = sum(counts[: observed + 1]), sum(counts[observed:])
     return min(1.0, 2 * min(lower, upper) / math.comb(len(pooled), len(first)))
+
+
+def smallest_p(first: int, second: int) -> float:
+    """Smallest two-sided p that samples of these sizes can give: that of samples of which one lies below the other."""
+    return mann_whitney_p(range(first), range(first, first + second))
+
+
+def fewest_values(tests: int, significance: float) -> int:
+    """Values of each sample from which one of so many tests under Holm can have a p of at most ``significance``."""
+    return next(values for values in count(1) if tests * smallest_p(values, values) <= significance)
 
 
 def rank_sum_counts(ranks: Sequence[int], chosen: int) -> list[int]:

@@ -184,12 +184,13 @@ def newest_valid_run(results: Path) -> Path | None:
         if run_json.parent.is_symlink():
             continue
         try:
-            run = read_object(run_json)
-            # One that this toolkit cannot read is not its latest run, whatever it says of itself.
-            migrate.version_of(run, str(run_json))
+            run = migrate.migrated("run", read_object(run_json), str(run_json))
         except RunUnreadable:
             continue
-        if run.get("valid") is True and run.get("status") == Status.COMPLETE and len(run.get("arms", ())) == len(Arm):
+        if run.get("valid") is not True or run.get("status") != Status.COMPLETE:
+            continue
+        # One that this toolkit cannot read is not its latest run, whatever it says of itself.
+        if first_violation("run", run) is None and len(run["arms"]) == len(Arm):
             return run_json.parent
     return None
 

@@ -143,7 +143,8 @@ def _sections(found: Comparison) -> Iterator[Section]:
             (
                 "Medians over trials; the ratio is other / reference, above 1 where the other run needs more. The "
                 "blocks of two runs are not paired: exp of the Hodges-Lehmann shift of ln(figure), with the interval "
-                f"of the Mann-Whitney test. The {found['family']} tested figures are one family, adjusted by Holm. "
+                f"of the Mann-Whitney test. The primary metric, {found['primary']}, is tested apart: its p of this run "
+                f"are one family, the {found['family']} other tests of all runs another one, each adjusted by Holm. "
                 f"Margin of the reference: {percent(found['margin'])}. serverless / server compares the ratios of the "
                 "arms.",
             ),

@@ -202,10 +202,25 @@ def test_a_rebuild_is_byte_for_byte_the_same(run_folder: Path) -> None:
     assert "raw/prices.json" in [file["path"] for file in json.loads(before["run.json"])["files"]]
 
 
-def test_newer_prices_than_the_run_are_not_old(run_folder: Path) -> None:
-    change_plan(run_folder, lambda plan: plan.update(created_utc="2026-10-01T00:00:00Z"))
-    priced(run_folder, max_age_days=1)
-    assert cost_of(run_folder)["prices"]["age_days"] == -31
+def test_prices_of_a_day_after_the_runs_are_refused(run_folder: Path) -> None:
+    priced(run_folder)
+    change_plan(run_folder, lambda plan: plan.update(created_utc="2026-10-31T00:00:00Z"))
+    # It was that day already where the prices were written down.
+    assert (cost_of(run_folder)["state"], cost_of(run_folder)["prices"]["age_days"]) == ("priced", -1)
+    change_plan(run_folder, lambda plan: plan.update(created_utc="2026-10-30T00:00:00Z"))
+    cost = cost_of(run_folder)
+    assert cost["state"] == "refused" and cost["curve"] == []
+    assert "the prices are of 2026-11-01 and the run is of 2026-10-30" in cost["reason"]
+
+
+def test_prices_of_a_run_without_a_day_are_refused_by_name(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    priced(run_folder)
+    change_plan(run_folder, lambda plan: plan.update(created_utc="2026-13-45T00:00:00Z"))
+    assert main(["report", str(run_folder)]) == 3
+    error = capsys.readouterr().err
+    assert "plan.json: created_utc is '2026-13-45T00:00:00Z'" in error and error.count("\n") == 1
 
 
 def test_the_section_is_the_golden_one(run_folder: Path) -> None:

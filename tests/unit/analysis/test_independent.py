@@ -111,6 +111,18 @@ def test_the_smallest_samples_with_an_interval(sizes: tuple[int, int], some: boo
     assert (independent.shift_interval(first, second, 0.95) is not None) is some
 
 
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 5), (4, 4), (10, 12)])
+def test_the_smallest_p_is_that_of_one_order_of_all_and_its_reverse(sizes: tuple[int, int]) -> None:
+    assert independent.smallest_p(*sizes) == pytest.approx(2 / math.comb(sum(sizes), sizes[0]))
+
+
+@pytest.mark.parametrize(("tests", "values"), [(1, 4), (3, 5), (15, 6), (105, 8)])
+def test_the_fewest_values_let_one_of_the_tests_be_significant(tests: int, values: int) -> None:
+    assert independent.fewest_values(tests, 0.05) == values
+    enough, too_few = (tests * independent.smallest_p(size, size) for size in (values, values - 1))
+    assert enough <= 0.05 < too_few
+
+
 def test_where_counting_ends_the_normal_one_goes_on() -> None:
     chance = random.Random(3)
     first = [chance.gauss(0, 1) for _ in range(30)]

@@ -12,6 +12,7 @@ import pytest
 from analysis import run_store
 from analysis.errors import RunUnreadable
 from analysis.report import build
+from analysis.schema import SCHEMA_VERSION
 from tests.unit.fixtures.runs.generator import SyntheticRun, change_record, write_json
 
 
@@ -139,6 +140,15 @@ def test_latest_names_the_newest_complete_valid_run(tmp_path: Path) -> None:
     assert run_store.point_latest(tmp_path) == new
     assert (tmp_path / "latest").resolve() == new.resolve()
     assert run_store.point_latest(tmp_path) == new
+
+
+def test_a_neighbour_that_is_no_run_by_the_schema_is_passed_over(run_folder: Path) -> None:
+    build(run_folder)
+    neighbour = run_folder.parent / "20271124T220000Z-ffffff"
+    neighbour.mkdir()
+    said = {"schema_version": SCHEMA_VERSION, "valid": True, "status": "complete", "arms": None}
+    (neighbour / "run.json").write_text(json.dumps(said), "utf-8")
+    assert run_store.point_latest(run_folder.parent) == run_folder
 
 
 def test_without_a_valid_run_there_is_no_latest(tmp_path: Path) -> None:
