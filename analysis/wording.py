@@ -305,7 +305,6 @@ NEXT_STEPS: Mapping[str, str] = {
     Caution.WATCH_WINDOW_OFF: "Next: watch and load on one host; the watcher's raw record says what ended it.",
     Caution.STALLED: "Next: look at an open loop, which counts what waits: ab stops asking while a server stands.",
     Caution.DRIFT: "Next: look at the chart block by block; a machine that warms up or fills up needs a longer run.",
-    Caution.OPEN_LOOP_NOT_VALID: "Next: free a CPU for the load generator, or lower the rates, and run again.",
     Caution.PYTHON_BUILD: "Next: nothing, unless the arms differ where you expect none.",
     Caution.OPEN_LOOP_NOT_VALID: "Next: read the reason at that rate; a lower rate or a freer load host mends most.",
 }
