@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis import burst_credits, parity, steal, thresholds, validity
+from analysis import burst_credits, figures, parity, steal, thresholds, validity
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Caution, Status, Verdict
@@ -26,20 +26,25 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return NOT_MEASURED
     if unit == "s":
-        return f"{_significant(value)} s" if abs(value) >= 1 or value == 0 else f"{_significant(value * 1000)} ms"
+        long = abs(_rounded(value)) >= 1 or value == 0
+        return f"{_significant(value)} s" if long else f"{_significant(value * 1000)} ms"
     if unit == "bytes":
         for factor, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(value) >= factor:
+            if abs(_rounded(value / factor)) >= 1:
                 return f"{_significant(value / factor)} {name}"
         return f"{value:.0f} bytes"
-    if unit == "cores" and 0 < abs(value) < LEAST_IN_CORES:
+    if unit == "cores" and 0 < abs(_rounded(value)) < LEAST_IN_CORES:
         return f"{_significant(value * 1000)} millicores"
     return f"{_significant(value)} {unit}"
 
 
+def _rounded(value: float) -> float:
+    """Round to three significant digits: what is printed, not what was measured, chooses a unit and its places."""
+    return float(f"{value:.3g}")
+
+
 def _significant(value: float) -> str:
-    # Rounded first: what rounds up to the next power of ten has a digit less after the point.
-    rounded = float(f"{value:.3g}")
+    rounded = _rounded(value)
     if value == 0 or abs(rounded) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     if abs(rounded) < 1:
@@ -74,12 +79,12 @@ def figure(found: Mapping[str, Any], unit: str) -> str:
 
 def ratio(value: float | None) -> str:
     """Print serverless / server."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else figures.ratio(value)
 
 
 def interval(found: Mapping[str, Any] | None) -> str:
     """Print the bounds of an interval of a ratio."""
-    return "-" if found is None else f"{found['low']:.3f} to {found['high']:.3f}"
+    return "-" if found is None else f"{figures.ratio(found['low'])} to {figures.ratio(found['high'])}"
 
 
 def significance(run: Run) -> float:
@@ -227,9 +232,9 @@ def headline(metric: Mapping[str, Any], margin: float) -> str:
     time = " time" if metric["unit"] == "s" else ""
     effect = f"takes {percent(change, 1)} {direction}{time} than the server arm"
     found = metric["interval"]
-    evidence = f"ratio {metric['ratio']:.3f}"
+    evidence = f"ratio {ratio(metric['ratio'])}"
     if found is not None:
-        evidence += f", {percent(found['level'], 1)} interval {found['low']:.3f} to {found['high']:.3f}"
+        evidence += f", {percent(found['level'], 1)} interval {interval(found)}"
     evidence += f", {metric['n']} {'block' if metric['n'] == 1 else 'blocks'} of each arm"
     if word == Verdict.EQUIVALENT:
         return (
