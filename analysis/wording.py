@@ -19,6 +19,8 @@ Run = Mapping[str, Any]
 NOT_MEASURED = "not measured"
 LONGEST_CHECK = 120
 LEAST_IN_CORES = 0.01
+# What a choice between the two asks besides the response time.
+BESIDE = ("ready_seconds", "busy_memory_bytes")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -247,6 +249,32 @@ def headline(metric: Mapping[str, Any], margin: float) -> str:
     return f"{title}: serverless is {word}. It {effect} ({evidence})."
 
 
+def beside_it(run: Run) -> str | None:
+    """Say what a choice asks besides the headline: start-up, memory under load, and where the costs meet.
+
+    Only what this run compared; None where that is nothing, and of a run that is not valid.
+    """
+    if not run["valid"]:
+        return None
+    said = [
+        f"{metric['title']}: {verdict(metric)} (ratio {ratio(metric['ratio'])})."
+        for metric in run["metrics"]
+        if metric["name"] in BESIDE and not metric["primary"] and metric["ratio"] is not None
+    ]
+    return " ".join([*said, *([even] if (even := _break_even(run)) else [])]) or None
+
+
+def _break_even(run: Run) -> str | None:
+    """Say where the costs meet; None where that is not known. A run of an earlier version has no cost."""
+    found = run.get("cost")
+    if found is None or found["break_even"] is None or found["break_even"]["rate_rps"] is None:
+        return None
+    even, label = found["break_even"], f"pay per use ({found['pay_per_use']['label']})"
+    if even["beyond_capacity"]:
+        return f"At every rate that one server can answer {label} costs less."
+    return f"Below {quantity(even['rate_rps'], 'requests/s')} {label} costs less, above it a server."
+
+
 def primary(run: Run) -> Mapping[str, Any]:
     """Give the run's primary metric."""
     return next(metric for metric in run["metrics"] if metric["primary"])
@@ -328,6 +356,7 @@ def opening(run: Run) -> Sequence[str]:
         *([pairing] if pairing else []),
         *([status] if status else []),
         *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
+        *([said] if (said := beside_it(run)) else []),
         *([said] if (said := of_the_thresholds(run)) else []),
         *([f"{run['stopping']['reason']}."] if run["valid"] and "stopping" in run else []),
         *of_the_machines(run),
