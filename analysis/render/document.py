@@ -132,7 +132,7 @@ def verdict_table(run: Run) -> Table:
             )
         )
     headers = ("Metric", "Server", "Serverless", "Ratio", "Interval", "Verdict", "n", "p")
-    return Table("The verdict, metric by metric", headers, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}))
+    return Table("The verdict, metric by metric", headers, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}), stacked=True)
 
 
 def _rules(run: Run) -> Iterator[Rule]:
