@@ -8,6 +8,7 @@ A figure has three states: measured (``value``), below what the counter can show
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -62,6 +63,16 @@ def summary(figures: Iterable[Figure | None]) -> dict[str, Any] | None:
 def level(share: float) -> str:
     """Print a level of confidence or of significance in percent."""
     return f"{round(100 * share, 1):g} %"
+
+
+def ratio(value: float) -> str:
+    """Print a ratio: three places between 0.01 and 100, else three significant digits, by an exponent far from 1."""
+    rounded = float(f"{value:.3g}")
+    if 0.01 <= rounded < 100:
+        return f"{value:.3f}"
+    if 1e-6 <= rounded < 1e6:
+        return f"{rounded:,.{max(0, 2 - math.floor(math.log10(rounded)))}f}".replace(",", " ")
+    return f"{value:.3g}"
 
 
 def percent(share: float, digits: int = 0) -> str:

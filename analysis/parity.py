@@ -33,7 +33,7 @@ Record = tuple[PlannedTrial, Mapping[str, Any]]
 class Check:
     """One condition.
 
-    ``equal`` is None in a run of one arm. A value that was not ``recorded`` on every arm never counts as equal.
+    ``equal`` is None in a run of one arm. A value that is ``missing`` of an arm never counts as equal.
     """
 
     name: str
@@ -42,7 +42,12 @@ class Check:
     equal: bool | None
     tolerance: str
     reason: str | None
-    recorded: bool = True
+    missing: tuple[Arm, ...] = ()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether every arm of the run recorded the value."""
+        return not self.missing
 
     def as_json(self) -> dict[str, Any]:
         """Give the check as it stands in ``run.json``."""
@@ -208,7 +213,7 @@ def _exact(condition: _Condition, counted: Sequence[tuple[PlannedTrial, Mapping[
         equal=None if alone else reason is None,
         tolerance=EXACT,
         reason="one arm only" if alone else reason,
-        recorded=all(values.values()),
+        missing=_missing(values),
     )
 
 
@@ -242,7 +247,7 @@ def _installed(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> Che
         equal=None if alone and reason is None else reason is None,
         tolerance=OF_BOTH,
         reason="one arm only" if alone and reason is None else reason,
-        recorded=all(values.values()),
+        missing=_missing(values),
     )
 
 
@@ -290,7 +295,7 @@ def _client_place(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) -> 
             equal=None if alone and reason is None else reason is None,
             tolerance=EXACT,
             reason="one arm only" if alone and reason is None else reason,
-            recorded=all(values.values()),
+            missing=_missing(values),
         )
     ]
 
@@ -312,10 +317,10 @@ def _effective_cores(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) 
         ]
         if found:
             best[arm] = max(found)
+    missing = tuple(arm for arm in arms if arm not in best)
     equal: bool | None = None
     reason: str | None = "one arm only"
     if len(arms) == len(Arm):
-        missing = [arm.value for arm in Arm if arm not in best]
         if missing:
             equal, reason = False, f"not recorded for {' and '.join(missing)}"
         else:
@@ -329,7 +334,7 @@ def _effective_cores(counted: Sequence[tuple[PlannedTrial, Mapping[str, Any]]]) 
         equal=equal,
         tolerance=percent(EFFECTIVE_CORES_TOLERANCE),
         reason=reason,
-        recorded=len(best) == len(arms),
+        missing=missing,
     )
 
 
@@ -349,6 +354,10 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 def _shown(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else list(values) or None
+
+
+def _missing(values: Mapping[Arm, Sequence[Any]]) -> tuple[Arm, ...]:
+    return tuple(arm for arm, found in values.items() if not found)
 
 
 def _why_unequal(values: Mapping[Arm, Sequence[Any]]) -> str | None:

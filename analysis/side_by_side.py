@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis import calibration, normalise, verdict
-from analysis.figures import lookup, number_at, percent
+from analysis.figures import lookup, number_at, percent, ratio
 from analysis.metrics import BY_NAME, DURATION
 from analysis.run_store import PlannedTrial, RunFolder
 from analysis.schema import Arm, Kind, Verdict
@@ -262,15 +262,15 @@ def _later(row: Mapping[str, Any]) -> tuple[str, str]:
         return NOT_VALID, row["reason"]
     if found["ratio"] is None:
         return NOT_MEASURED, found["reason"] or row["reason"]
-    ratio = f"normalised ratio {found['ratio']:.3f}, n {row['n']}"
+    said = f"normalised ratio {ratio(found['ratio'])}, n {row['n']}"
     if found["interval"] is None:
-        return CANNOT_TELL, f"{ratio}: too few for an interval"
+        return CANNOT_TELL, f"{said}: too few for an interval"
     word = found["verdict"] or _by_interval(found["interval"])
     if word == Verdict.SLOWER:
-        return HOLDS, f"{ratio}: {word}"
+        return HOLDS, f"{said}: {word}"
     if word in (Verdict.FASTER, Verdict.EQUIVALENT):
-        return FAILS, f"{ratio}: {word}"
-    return CANNOT_TELL, f"{ratio}: {word}"
+        return FAILS, f"{said}: {word}"
+    return CANNOT_TELL, f"{said}: {word}"
 
 
 def _by_interval(interval: Mapping[str, Any]) -> str:

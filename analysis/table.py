@@ -12,7 +12,8 @@ class Table:
     """A table of text.
 
     The first column names the row; ``numeric`` are the columns printed flush right, counted from 0; ``paths`` those of
-    files of the run, relative to its folder.
+    files of the run, relative to its folder. In a narrow window the cells of a ``stacked`` table stand below their row's
+    name, each with its header.
     """
 
     caption: str
@@ -20,3 +21,4 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
     paths: frozenset[int] = frozenset()
+    stacked: bool = False

@@ -290,9 +290,18 @@ def of_parity(checks: Iterable[parity.Check]) -> Iterator[Problem]:
         if check.equal is not False:
             continue
         shown = (
-            f"{arm} {value:.4g}" if isinstance(value, float) else f"{arm} {value}"
-            for arm, value in (("server", check.server), ("serverless", check.serverless))
-            if value is not None
+            f"{arm} not recorded" if arm in check.missing else f"{arm} {_said(value)}"
+            for arm, value in ((Arm.SERVER, check.server), (Arm.SERVERLESS, check.serverless))
+            if arm in check.missing or value is not None
         )
-        message = f"{check.name}: {', '.join(shown) or 'unknown'} ({check.reason})"
-        yield Problem(Reason.WRONG_ANSWER if check.name in parity.ANSWERS else Reason.PARITY_FAILED, message)
+        # What nobody recorded is no answer, and so no wrong one.
+        wrong = check.name in parity.ANSWERS and check.recorded
+        message = f"{check.name}: {', '.join(shown)} ({check.reason})"
+        yield Problem(Reason.WRONG_ANSWER if wrong else Reason.PARITY_FAILED, message)
+
+
+def _said(value: Any) -> str:
+    """Print what an arm recorded of a condition; a list is of what one arm had one after the other."""
+    if isinstance(value, list):
+        return " and ".join(map(_said, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

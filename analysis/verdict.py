@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis import statistics
-from analysis.figures import level
+from analysis.figures import level, ratio
 from analysis.schema import Verdict
 
 # Below 6 pairs no outcome can be significant: the smallest two-sided p of 5 pairs is 0.0625.
@@ -99,8 +99,8 @@ def decide(
     if inner is not None and lowest <= inner.low and inner.high <= highest:
         return Decision(
             Verdict.EQUIVALENT,
-            f"the {inner_level} interval {inner.low:.3f} to {inner.high:.3f} lies inside the margin {lowest:.3f} to "
-            f"{highest:.3f}",
+            f"the {inner_level} interval {ratio(inner.low)} to {ratio(inner.high)} lies inside the margin "
+            f"{ratio(lowest)} to {ratio(highest)}",
         )
     outside = not lowest <= comparison.ratio <= highest
     critical = f"{significance:.3g}"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis import burst_credits, parity, steal, thresholds, validity
+from analysis import burst_credits, figures, parity, steal, thresholds, validity
 from analysis.figures import ABSENT, lookup, percent
 from analysis.metrics import Role
 from analysis.schema import Arm, Caution, Status, Verdict
@@ -19,6 +19,8 @@ Run = Mapping[str, Any]
 NOT_MEASURED = "not measured"
 LONGEST_CHECK = 120
 LEAST_IN_CORES = 0.01
+# What a choice between the two asks besides the response time.
+BESIDE = ("ready_seconds", "busy_memory_bytes")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -26,20 +28,25 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return NOT_MEASURED
     if unit == "s":
-        return f"{_significant(value)} s" if abs(value) >= 1 or value == 0 else f"{_significant(value * 1000)} ms"
+        long = abs(_rounded(value)) >= 1 or value == 0
+        return f"{_significant(value)} s" if long else f"{_significant(value * 1000)} ms"
     if unit == "bytes":
         for factor, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(value) >= factor:
+            if abs(_rounded(value / factor)) >= 1:
                 return f"{_significant(value / factor)} {name}"
         return f"{value:.0f} bytes"
-    if unit == "cores" and 0 < abs(value) < LEAST_IN_CORES:
+    if unit == "cores" and 0 < abs(_rounded(value)) < LEAST_IN_CORES:
         return f"{_significant(value * 1000)} millicores"
     return f"{_significant(value)} {unit}"
 
 
+def _rounded(value: float) -> float:
+    """Round to three significant digits: what is printed, not what was measured, chooses a unit and its places."""
+    return float(f"{value:.3g}")
+
+
 def _significant(value: float) -> str:
-    # Rounded first: what rounds up to the next power of ten has a digit less after the point.
-    rounded = float(f"{value:.3g}")
+    rounded = _rounded(value)
     if value == 0 or abs(rounded) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     if abs(rounded) < 1:
@@ -74,12 +81,12 @@ def figure(found: Mapping[str, Any], unit: str) -> str:
 
 def ratio(value: float | None) -> str:
     """Print serverless / server."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else figures.ratio(value)
 
 
 def interval(found: Mapping[str, Any] | None) -> str:
     """Print the bounds of an interval of a ratio."""
-    return "-" if found is None else f"{found['low']:.3f} to {found['high']:.3f}"
+    return "-" if found is None else f"{figures.ratio(found['low'])} to {figures.ratio(found['high'])}"
 
 
 def significance(run: Run) -> float:
@@ -227,9 +234,9 @@ def headline(metric: Mapping[str, Any], margin: float) -> str:
     time = " time" if metric["unit"] == "s" else ""
     effect = f"takes {percent(change, 1)} {direction}{time} than the server arm"
     found = metric["interval"]
-    evidence = f"ratio {metric['ratio']:.3f}"
+    evidence = f"ratio {ratio(metric['ratio'])}"
     if found is not None:
-        evidence += f", {percent(found['level'], 1)} interval {found['low']:.3f} to {found['high']:.3f}"
+        evidence += f", {percent(found['level'], 1)} interval {interval(found)}"
     evidence += f", {metric['n']} {'block' if metric['n'] == 1 else 'blocks'} of each arm"
     if word == Verdict.EQUIVALENT:
         return (
@@ -240,6 +247,32 @@ def headline(metric: Mapping[str, Any], margin: float) -> str:
     if word == Verdict.TOO_FEW_BLOCKS:
         return f"{title}: too few blocks for a verdict: {metric['reason']} ({evidence})."
     return f"{title}: serverless is {word}. It {effect} ({evidence})."
+
+
+def beside_it(run: Run) -> str | None:
+    """Say what a choice asks besides the headline: start-up, memory under load, and where the costs meet.
+
+    Only what this run compared; None where that is nothing, and of a run that is not valid.
+    """
+    if not run["valid"]:
+        return None
+    said = [
+        f"{metric['title']}: {verdict(metric)} (ratio {ratio(metric['ratio'])})."
+        for metric in run["metrics"]
+        if metric["name"] in BESIDE and not metric["primary"] and metric["ratio"] is not None
+    ]
+    return " ".join([*said, *([even] if (even := _break_even(run)) else [])]) or None
+
+
+def _break_even(run: Run) -> str | None:
+    """Say where the costs meet; None where that is not known. A run of an earlier version has no cost."""
+    found = run.get("cost")
+    if found is None or found["break_even"] is None or found["break_even"]["rate_rps"] is None:
+        return None
+    even, label = found["break_even"], f"pay per use ({found['pay_per_use']['label']})"
+    if even["beyond_capacity"]:
+        return f"At every rate that one server can answer {label} costs less."
+    return f"Below {quantity(even['rate_rps'], 'requests/s')} {label} costs less, above it a server."
 
 
 def primary(run: Run) -> Mapping[str, Any]:
@@ -305,7 +338,6 @@ NEXT_STEPS: Mapping[str, str] = {
     Caution.WATCH_WINDOW_OFF: "Next: watch and load on one host; the watcher's raw record says what ended it.",
     Caution.STALLED: "Next: look at an open loop, which counts what waits: ab stops asking while a server stands.",
     Caution.DRIFT: "Next: look at the chart block by block; a machine that warms up or fills up needs a longer run.",
-    Caution.OPEN_LOOP_NOT_VALID: "Next: free a CPU for the load generator, or lower the rates, and run again.",
     Caution.PYTHON_BUILD: "Next: nothing, unless the arms differ where you expect none.",
     Caution.OPEN_LOOP_NOT_VALID: "Next: read the reason at that rate; a lower rate or a freer load host mends most.",
 }
@@ -324,6 +356,7 @@ def opening(run: Run) -> Sequence[str]:
         *([pairing] if pairing else []),
         *([status] if status else []),
         *([headline(primary(run), run["profile"]["run"]["margin"])] if run["valid"] else []),
+        *([said] if (said := beside_it(run)) else []),
         *([said] if (said := of_the_thresholds(run)) else []),
         *([f"{run['stopping']['reason']}."] if run["valid"] and "stopping" in run else []),
         *of_the_machines(run),

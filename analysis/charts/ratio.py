@@ -21,6 +21,9 @@ from analysis.table import Table
 
 ROW = 44
 MOST_TICKS = 6
+SPARE = 1.03
+# Within a decade even steps stand apart on a logarithmic axis.
+DECADE = 10
 ROOM = Room(left=14, top=30, right=14)
 
 
@@ -83,10 +86,12 @@ def _finding(run: Mapping[str, Any], found: Sequence[Mapping[str, Any]], margin:
 def _draw(rows: Sequence[Mapping[str, Any]], margin: float, layout: Layout) -> theme.Drawing:
     bounds = [1 / (1 + margin), 1 + margin]
     reach = [value for row in rows for value in (row["ratio"], row["low"], row["high"]) if value is not None]
-    low, high = min([*reach, *bounds]) / 1.03, max([*reach, *bounds]) * 1.03
+    least, most = min([*reach, *bounds]), max([*reach, *bounds])
+    # Room for the letters of a value at either end: the wider the range, the longer its values.
+    spare = max(SPARE, (most / least) ** 0.06)
     height = ROW * len(rows)
-    axis = theme.horizontal("serverless / server", _ticks(low, high))
-    across = alt.Scale(type="log", domain=[low, high], nice=False)
+    axis = theme.horizontal("serverless / server", _ticks(least / SPARE, most * SPARE))
+    across = alt.Scale(type="log", domain=[least / spare, most * spare], nice=False)
     down = alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[height, 0], nice=False, zero=False))
     base = theme.chart([{**row, "at": row["top"] + 30} for row in rows]).encode(y=down)
     with_bar = base.transform_filter("isValid(datum.low)")
@@ -115,10 +120,10 @@ def _draw(rows: Sequence[Mapping[str, Any]], margin: float, layout: Layout) -> t
 
 def _ticks(low: float, high: float) -> list[float]:
     """Give a few round ratios between low and high, 1 among them: finer ones the narrower the range."""
-    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5):
-        found = [round(step * index, 2) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
-        if len(found) <= MOST_TICKS:
-            return found
+    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if high <= DECADE * low else ():
+        steps = range(math.ceil(low / step), math.floor(high / step) + 1)
+        if len(steps) <= MOST_TICKS:
+            return [round(step * index, 2) for index in steps]
     halving = [ratio for ratio in (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0) if low <= ratio <= high]
     if halving[0] <= low * 2 and high <= halving[-1] * 2:
         return halving

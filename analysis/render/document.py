@@ -65,7 +65,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report."""
+    """A whole report. ``beside`` is what stands right below the verdict, where there is anything."""
 
     title: str
     verdict: str
@@ -74,22 +74,24 @@ class Document:
     rules: tuple[Rule, ...]
     about: str
     sections: tuple[Section, ...] = field(default_factory=tuple)
+    beside: str | None = None
 
 
 def document(run: Run) -> Document:
     """Lay out the report of a run."""
-    verdict_said = wording.verdict_sentence(run)
+    verdict_said, beside = wording.verdict_sentence(run), wording.beside_it(run)
     return Document(
         title="Evenkeel: serverless against server",
         verdict=verdict_said,
-        # The verdict stands above them, and each threshold is one of the rules.
+        # Verdict and what is beside it stand above them, and each threshold is one of the rules.
         opening=tuple(
-            said for said in wording.opening(run) if said not in (verdict_said, wording.of_the_thresholds(run))
+            said for said in wording.opening(run) if said not in (verdict_said, beside, wording.of_the_thresholds(run))
         ),
         stamp=stamp(run),
         rules=tuple(_rules(run)),
         about=_about(run),
         sections=tuple(section for build in _SECTIONS for section in build(run)),
+        beside=beside,
     )
 
 
@@ -129,9 +131,8 @@ def verdict_table(run: Run) -> Table:
                 wording.probability(p),
             )
         )
-    interval = f"{level(1 - wording.significance(run))} interval"
-    headers = ("Metric", "Server", "Serverless", "Ratio", interval, "Verdict", "n", "p")
-    return Table("The verdict, metric by metric", headers, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}))
+    headers = ("Metric", "Server", "Serverless", "Ratio", "Interval", "Verdict", "n", "p")
+    return Table("The verdict, metric by metric", headers, tuple(rows), frozenset({1, 2, 3, 4, 6, 7}), stacked=True)
 
 
 def _rules(run: Run) -> Iterator[Rule]:

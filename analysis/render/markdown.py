@@ -20,7 +20,8 @@ def markdown(report: Document) -> str:
 
 
 def _head(report: Document) -> Iterator[str]:
-    yield from (f"# {_text(report.verdict)}", "", f"**{_text(report.stamp)}**", "")
+    yield from (f"# {_text(report.verdict)}", "", *((_text(report.beside), "") if report.beside else ()))
+    yield from (f"**{_text(report.stamp)}**", "")
     yield from (*(f"- {rule.word}: {_text(rule.said)}" for rule in report.rules), "")
     for sentence in report.opening:
         yield from (_text(sentence), "")

@@ -167,6 +167,18 @@ def test_nothing_is_cut_off_too_small_or_wider_than_the_window(browser: Browser,
     assert browser.run(f"{wide}.filter((one) => one.scrollWidth > one.clientWidth + 1).length") == 0
 
 
+@pytest.mark.parametrize("width", (*WIDTHS, 960))
+def test_the_verdicts_table_is_read_whole_without_scrolling(browser: Browser, report: Path, width: int) -> None:
+    browser.open(report, width)
+    cells = "[...document.querySelectorAll('.stacked tbody :is(th, td)')]"
+    assert browser.run(f"{cells}.length") >= 48
+    assert browser.run(f"{cells}.filter((one) => one.scrollWidth > one.clientWidth + 1).length") == 0
+    assert browser.run(f"{cells}.filter((one) => one.getBoundingClientRect().right > innerWidth).length") == 0
+    # Below each other or beside each other, a table says its headers once to those who see it.
+    labels = browser.run("getComputedStyle(document.querySelector('.stacked td'), '::before').content")
+    assert labels == ('"Server"' if width <= 960 else "none")
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_text_has_contrast(browser: Browser, report: Path, width: int, scheme: str) -> None:

@@ -157,7 +157,7 @@ def test_one_arm_that_changes_by_itself_is_unequal(tmp_path: Path) -> None:
     check = checked(folder)["queue limit"]
     assert (check.equal, check.reason) == (False, "server changed it during the run")
     (problem,) = of_parity([check])
-    assert problem.message == "queue limit: server [6, 5] (server changed it during the run)"
+    assert problem.message == "queue limit: server 6 and 5 (server changed it during the run)"
 
 
 def test_granted_cpus_are_the_smaller_of_affinity_and_quota(run_folder: Path) -> None:

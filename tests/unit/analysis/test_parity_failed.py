@@ -55,6 +55,25 @@ def test_every_output_says_it_on_the_verdict(run_folder: Path) -> None:
     assert 'state="PARITY FAILED"} 0' in line
 
 
+def test_a_value_that_changed_is_said_in_words(run_folder: Path) -> None:
+    change_record(run_folder, "b03-serverless-start", {("service_startup", "granted", "affinity_cpus"): [0]})
+    said = str(wording.status_sentence(evaluate(read_run(run_folder))))
+    assert "equal ground (CPUs granted: server 2, serverless 2 and 1)." in said
+
+
+def test_an_answer_that_was_not_recorded_is_no_wrong_one(run_folder: Path) -> None:
+    for block in range(1, 7):
+        change_record(run_folder, f"b0{block}-server-load", {("ab_benchmark", "probes", "before"): None})
+    run = evaluate(read_run(run_folder))
+    assert run["invalid_reasons"] == [
+        {
+            "code": Reason.PARITY_FAILED,
+            "message": "accuracy before a load: server not recorded, serverless 0.9444 (not recorded for server)",
+            "trial": None,
+        }
+    ]
+
+
 def test_two_arms_that_answer_differently_say_it_too(run_folder: Path) -> None:
     run = unequal(run_folder, ("service_startup", "answer", "accuracy"), 0.9)
     assert run["invalid_reasons"][0]["code"] == Reason.WRONG_ANSWER

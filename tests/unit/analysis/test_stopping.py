@@ -152,7 +152,7 @@ def test_a_verdict_after_a_look_is_tested_at_its_critical_p(tmp_path: Path) -> N
     assert primary["verdict"] == "slower" and "is at most 0.00305" in primary["reason"]
     assert primary["interval"]["level"] >= 1 - 0.00305
     text = markdown(document(evaluate(read_run(folder))))
-    assert "| 99.7 % interval |" in text and "tested alone at 0.3 %" in text
+    assert "The interval is the ratio's, at least at 99.7 %." in text and "tested alone at 0.3 %" in text
     assert "where the 99.4 % interval lies" in text and "p is at most 0.00305" in text
     assert "95 % interval" not in text and "at most 0.05" not in text
 

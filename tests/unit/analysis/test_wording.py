@@ -20,6 +20,11 @@ from analysis import wording
         (9.996, "s", "10.0 s"),
         (99.96, "s", "100 s"),
         (999.6, "s", "1 000 s"),
+        (0.9996, "s", "1.00 s"),
+        (0.9994, "s", "999 ms"),
+        (1023.7 * 2**10, "bytes", "1.00 MiB"),
+        (1023.0 * 2**10, "bytes", "1 023 KiB"),
+        (0.009996, "cores", "0.01 cores"),
         (0.00004, "s", "0.04 ms"),
         (4.6, "s", "4.60 s"),
         (844.46, "s", "844 s"),
@@ -118,3 +123,44 @@ def test_the_pairing_is_said_where_there_is_a_choice() -> None:
     assert wording.pairing_sentence(described("docker", "docker", pairing=None)) is None
     said = wording.pairing_sentence(described("docker", "kind", pairing="platform"))
     assert said is not None and said.startswith("Pairing by platform: the limits of the whole node")
+
+
+def compared(name: str, title: str, verdict: str, ratio: float | None, *, primary: bool = False) -> dict[str, Any]:
+    return {"name": name, "title": title, "verdict": verdict, "ratio": ratio, "primary": primary, "reason": None}
+
+
+RESPONSE = compared("response_mean_seconds", "Mean response time", "slower", 1.1, primary=True)
+STARTUP = compared("ready_seconds", "Start-up, model loaded", "faster", 0.8)
+MEMORY = compared("busy_memory_bytes", "Memory under load", "equivalent", 1.0)
+NOT_MEASURED = compared("busy_memory_bytes", "Memory under load", "not measured", None)
+USED = {"label": "Lambda-equivalent, not OpenFaaS"}
+EVEN = {"break_even": {"rate_rps": 0.6989, "beyond_capacity": False}, "pay_per_use": USED}
+BEYOND = {"break_even": {"rate_rps": 9.0, "beyond_capacity": True}, "pay_per_use": USED}
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (
+            {"valid": True, "metrics": [RESPONSE, STARTUP, MEMORY], "cost": EVEN},
+            "Start-up, model loaded: faster (ratio 0.800). Memory under load: equivalent (ratio 1.000). Below 0.699 "
+            "requests/s pay per use (Lambda-equivalent, not OpenFaaS) costs less, above it a server.",
+        ),
+        (
+            {"valid": True, "metrics": [RESPONSE, NOT_MEASURED], "cost": BEYOND},
+            "At every rate that one server can answer pay per use (Lambda-equivalent, not OpenFaaS) costs less.",
+        ),
+        (
+            {"valid": True, "metrics": [STARTUP | {"primary": True}, MEMORY], "cost": {"break_even": None}},
+            "Memory under load: equivalent (ratio 1.000).",
+        ),
+        ({"valid": True, "metrics": [RESPONSE], "cost": {"break_even": {"rate_rps": None}}}, None),
+        ({"valid": True, "metrics": [RESPONSE, NOT_MEASURED]}, None),
+        ({"valid": False, "metrics": [RESPONSE, STARTUP, MEMORY], "cost": EVEN}, None),
+    ],
+    ids=["all", "beyond capacity", "start-up is the headline", "no break-even", "nothing", "invalid"],
+)
+def test_beside_the_headline_stands_what_a_choice_asks_and_the_run_compared(
+    run: dict[str, Any], said: str | None
+) -> None:
+    assert wording.beside_it(run) == said

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -235,11 +237,22 @@ def test_texts_in_a_drawing_are_escaped(evaluated: Make) -> None:
     assert hostile in (drawing.get("aria-label") or "")
 
 
-@given(st.floats(0.001, 1.0), st.floats(1.0, 1000.0))
-def test_ratio_ticks_are_few_lie_inside_and_hold_1(low: float, high: float) -> None:
-    found = _ticks(low / 1.03, high * 1.03)
+@given(st.floats(1e-7, 1.0), st.floats(1.0, 1e7))
+def test_ratio_ticks_are_few_lie_inside_and_apart_and_hold_1(low: float, high: float) -> None:
+    low, high = low / 1.03, high * 1.03
+    found = _ticks(low, high)
     assert 1.0 in found and len(found) <= 8
-    assert all(low / 1.03 <= tick <= high * 1.03 for tick in found)
+    assert all(low <= tick <= high for tick in found)
+    # 7 % of the narrow chart's axis: the room that the letters of a value take.
+    assert all(math.log(above / below) > 0.07 * math.log(high / low) for below, above in pairwise(found))
+
+
+@pytest.mark.parametrize("ratio", [1e6, 1e-6])
+def test_a_ratio_far_from_1_has_a_chart_of_a_few_powers_of_ten(evaluated: Make, ratio: float) -> None:
+    drawing = drawn(evaluated(effects={"busy_memory_bytes": ratio}), "ratios", NARROW)
+    values = [text for text in texts(drawing) if re.fullmatch(r"[\d,.]+", text)]
+    assert 3 <= len(values) <= 8
+    assert {math.log10(float(value.replace(",", ""))) % 1 for value in values} == {0}
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=5))

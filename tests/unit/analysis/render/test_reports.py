@@ -97,10 +97,11 @@ def test_the_report_begins_with_what_it_is_and_the_verdict(evaluated: Make) -> N
     lines = [line for line in markdown(document(run)).splitlines() if line]
     assert lines[0].startswith("# Mean response time: serverless is slower. It takes 1")
     assert "6 blocks of each arm" in lines[0]
-    assert lines[1] == "**VALID, complete**"
-    assert [line.partition(": ")[0] for line in lines[2:5]] == ["- met"] * 3
-    assert lines[5].startswith("Embedded: the function's process against the server's process on one machine, without")
-    assert lines[6].startswith("Profile demo, data set digits, ab -n 10 -c 2 of GET /; begun 2026")
+    assert lines[1].startswith("Start-up, model loaded: equivalent (ratio ")
+    assert lines[2] == "**VALID, complete**"
+    assert [line.partition(": ")[0] for line in lines[3:6]] == ["- met"] * 3
+    assert lines[6].startswith("Embedded: the function's process against the server's process on one machine, without")
+    assert lines[7].startswith("Profile demo, data set digits, ab -n 10 -c 2 of GET /; begun 2026")
 
 
 def test_a_rule_that_is_missed_or_does_not_apply_is_said(evaluated: Make, tmp_path: Path) -> None:
