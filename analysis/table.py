@@ -12,8 +12,8 @@ class Table:
     """A table of text.
 
     The first column names the row; ``numeric`` are the columns printed flush right, counted from 0; ``paths`` those of
-    files of the run, relative to its folder. In a narrow window the cells of a ``stacked`` table stand below their row's
-    name, each with its header.
+    files of the run, relative to its folder. In a narrow window the cells of a ``stacked`` table stand below their
+    row's name, each with its header.
     """
 
     caption: str

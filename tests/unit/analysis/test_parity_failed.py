@@ -65,7 +65,7 @@ def test_an_answer_that_was_not_recorded_is_no_wrong_one(run_folder: Path) -> No
     for block in range(1, 7):
         change_record(run_folder, f"b0{block}-server-load", {("ab_benchmark", "probes", "before"): None})
     run = evaluate(read_run(run_folder))
-    assert run["invalid_reasons"] == [
+    assert [reason for reason in run["invalid_reasons"] if reason["trial"] is None] == [
         {
             "code": Reason.PARITY_FAILED,
             "message": "accuracy before a load: server not recorded, serverless 0.9444 (not recorded for server)",
