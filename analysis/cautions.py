@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,7 +134,7 @@ def _watcher_failed(run: RunFolder) -> Iterator[Remark]:
         first = next(iter(failures.values()))
         yield Remark(
             Caution.WATCHER_FAILED,
-            f"The watcher gave no figures in {', '.join(failures)}, so that CPU and memory are not measured there: "
+            f"The watcher gave no figures in {_several(failures)}, so that CPU and memory are not measured there: "
             f"{first}",
         )
 
@@ -197,7 +197,7 @@ def _tool_disagrees(run: RunFolder) -> Iterator[Remark]:
     if where:
         yield Remark(
             Caution.TOOL_DISAGREES,
-            f"What htop drew and what /proc counted differ in {', '.join(where)}; the verdict uses the counters.",
+            f"What htop drew and what /proc counted differ in {_several(where)}; the verdict uses the counters.",
         )
 
 
@@ -249,7 +249,7 @@ def _not_cold(run: RunFolder) -> Iterator[Remark]:
         yield Remark(
             Caution.NOT_COLD,
             f"{len(judged.rejected)} of {judged.starts} starts were not cold and are not counted "
-            f"({', '.join(judged.rejected)}): {'; '.join(first)}",
+            f"({_several(judged.rejected)}): {'; '.join(first)}",
         )
 
 
@@ -263,7 +263,7 @@ def _pods_changed(run: RunFolder) -> Iterator[Remark]:
         first = next(iter(changed.values()))
         yield Remark(
             Caution.PODS_CHANGED,
-            f"OpenFaaS's own pods did not stay the same in {', '.join(changed)}, so that their figures there are not "
+            f"OpenFaaS's own pods did not stay the same in {_several(changed)}, so that their figures there are not "
             f"of one set of pods: {'; '.join(first)}",
         )
 
@@ -387,7 +387,7 @@ def _clock_set(run: RunFolder) -> Iterator[Remark]:
         worst = max(found, key=lambda name: abs(found[name]))
         yield Remark(
             Caution.CLOCK_SET,
-            f"The wall clock was set by up to {found[worst]:+.3g} s during a trial ({', '.join(found)}). Every figure "
+            f"The wall clock was set by up to {found[worst]:+.3g} s during a trial ({_several(found)}). Every figure "
             "is of the monotonic clock but ab's own, and a load that it spoils is not valid: let the clock settle "
             "before a run.",
         )
@@ -399,7 +399,7 @@ def _watch_window_off(run: RunFolder) -> Iterator[Remark]:
         first, off = next(iter(found.items()))
         yield Remark(
             Caution.WATCH_WINDOW_OFF,
-            f"What was watched does not cover the load in {', '.join(found)} ({first}: {off}): CPU there is not "
+            f"What was watched does not cover the load in {_several(found)} ({first}: {off}): CPU there is not "
             "measured. Watch and load must be on one host; see the watcher's record for what ended it.",
         )
 
@@ -442,3 +442,9 @@ _FINDERS: tuple[Callable[[RunFolder], Iterator[Remark]], ...] = (
     _stalled,
     _open_loop_not_valid,
 )
+
+
+def _several(trials: Iterable[str]) -> str:
+    """Name trials, of many the first three: the raw files have what was found in each."""
+    names = list(trials)
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"

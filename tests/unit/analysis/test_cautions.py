@@ -31,3 +31,13 @@ def test_a_build_that_one_arm_does_not_tell_is_not_remarked(run_folder: Path) ->
         if trial.arm is Arm.SERVERLESS and trial.kind is Kind.START and not trial.discarded:
             change_record(run_folder, trial.id, {BUILD: None})
     assert builds_remarked(run_folder) == []
+
+
+def test_of_many_trials_the_first_are_named_and_the_others_counted(run_folder: Path) -> None:
+    loads = sorted(path.stem for path in (run_folder / "raw").glob("*-load.json"))
+    for trial in loads:
+        change_record(run_folder, trial, {("htop", "proc_check", "passed"): False})
+    run = read_run(run_folder)
+    (said,) = [remark.message for remark in cautions(run) if remark.code is Caution.TOOL_DISAGREES]
+    named = [trial.id for trial in run.trials if trial.kind is Kind.LOAD]
+    assert f"differ in {', '.join(named[:3])} and {len(loads) - 3} more;" in said
