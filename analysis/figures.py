@@ -65,13 +65,18 @@ def level(share: float) -> str:
     return f"{round(100 * share, 1):g} %"
 
 
+def rounded(value: float) -> float:
+    """Round to three significant digits: what is printed, not what was measured, chooses a unit and its places."""
+    return float(f"{value:.3g}")
+
+
 def ratio(value: float) -> str:
     """Print a ratio: three places between 0.01 and 100, else three significant digits, by an exponent far from 1."""
-    rounded = float(f"{value:.3g}")
-    if 0.01 <= rounded < 100:
+    shown = rounded(value)
+    if 0.01 <= shown < 100:
         return f"{value:.3f}"
-    if 1e-6 <= rounded < 1e6:
-        return f"{rounded:,.{max(0, 2 - math.floor(math.log10(rounded)))}f}".replace(",", " ")
+    if 1e-6 <= shown < 1e6:
+        return f"{shown:,.{max(0, 2 - math.floor(math.log10(shown)))}f}".replace(",", " ")
     return f"{value:.3g}"
 
 

@@ -28,25 +28,20 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return NOT_MEASURED
     if unit == "s":
-        long = abs(_rounded(value)) >= 1 or value == 0
+        long = abs(figures.rounded(value)) >= 1 or value == 0
         return f"{_significant(value)} s" if long else f"{_significant(value * 1000)} ms"
     if unit == "bytes":
         for factor, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(_rounded(value / factor)) >= 1:
+            if abs(figures.rounded(value / factor)) >= 1:
                 return f"{_significant(value / factor)} {name}"
         return f"{value:.0f} bytes"
-    if unit == "cores" and 0 < abs(_rounded(value)) < LEAST_IN_CORES:
+    if unit == "cores" and 0 < abs(figures.rounded(value)) < LEAST_IN_CORES:
         return f"{_significant(value * 1000)} millicores"
     return f"{_significant(value)} {unit}"
 
 
-def _rounded(value: float) -> float:
-    """Round to three significant digits: what is printed, not what was measured, chooses a unit and its places."""
-    return float(f"{value:.3g}")
-
-
 def _significant(value: float) -> str:
-    rounded = _rounded(value)
+    rounded = figures.rounded(value)
     if value == 0 or abs(rounded) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     if abs(rounded) < 1:

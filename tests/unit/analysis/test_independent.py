@@ -114,6 +114,8 @@ def test_the_smallest_samples_with_an_interval(sizes: tuple[int, int], some: boo
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 5), (4, 4), (10, 12)])
 def test_the_smallest_p_is_that_of_one_order_of_all_and_its_reverse(sizes: tuple[int, int]) -> None:
     assert independent.smallest_p(*sizes) == pytest.approx(2 / math.comb(sum(sizes), sizes[0]))
+    apart = (range(sizes[0]), range(sizes[0], sum(sizes)))
+    assert independent.smallest_p(*sizes) == pytest.approx(independent.mann_whitney_p(*apart))
 
 
 @pytest.mark.parametrize(("tests", "values"), [(1, 4), (3, 5), (15, 6), (105, 8)])
